@@ -1,0 +1,96 @@
+"""Self-supervised pre-training of vision backbones on imbalanced, unlabelled images.
+
+Names are imported when they are first used: `import bradd` alone imports neither torch nor any
+other heavy library.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bradd.callback import Rebalance
+    from bradd.commands.evaluate import evaluate
+    from bradd.commands.pretrain import pretrain
+    from bradd.commands.report import report
+    from bradd.embedding import Encoder, embed
+    from bradd.errors import BraddError
+    from bradd.generate import Duplicate, Generator, RepresentationDiffusion
+    from bradd.ledger import Ledger
+    from bradd.pool import Pool
+    from bradd.rebalancing import RoundSettings, rebalance
+    from bradd.select import KNNDistance, Selection, Selector, Uniform
+    from bradd.ssl import Method, SimCLR, load_backbone
+    from bradd.views import SimCLRViews
+
+__version__ = "0.1.0"
+
+COMMANDS = {
+    "pretrain": "train a backbone on a folder of pictures, rebalancing them as it goes",
+    "evaluate": "score runs or timm checkpoints by kNN and a linear probe on labelled images",
+    "report": "write a run's page anew",
+}
+
+_HOMES = {
+    "BraddError": "bradd.errors",
+    "Duplicate": "bradd.generate",
+    "Encoder": "bradd.embedding",
+    "Generator": "bradd.generate",
+    "KNNDistance": "bradd.select",
+    "Ledger": "bradd.ledger",
+    "Method": "bradd.ssl",
+    "Pool": "bradd.pool",
+    "Rebalance": "bradd.callback",
+    "RepresentationDiffusion": "bradd.generate",
+    "RoundSettings": "bradd.rebalancing",
+    "Selection": "bradd.select",
+    "Selector": "bradd.select",
+    "SimCLR": "bradd.ssl",
+    "SimCLRViews": "bradd.views",
+    "Uniform": "bradd.select",
+    "embed": "bradd.embedding",
+    "evaluate": "bradd.commands.evaluate",
+    "load_backbone": "bradd.ssl",
+    "pretrain": "bradd.commands.pretrain",
+    "rebalance": "bradd.rebalancing",
+    "report": "bradd.commands.report",
+}
+
+__all__ = [
+    "BraddError",
+    "Duplicate",
+    "Encoder",
+    "Generator",
+    "KNNDistance",
+    "Ledger",
+    "Method",
+    "Pool",
+    "Rebalance",
+    "RepresentationDiffusion",
+    "RoundSettings",
+    "Selection",
+    "Selector",
+    "SimCLR",
+    "SimCLRViews",
+    "Uniform",
+    "embed",
+    "evaluate",
+    "load_backbone",
+    "pretrain",
+    "rebalance",
+    "report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'bradd' has no attribute {name!r}")
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

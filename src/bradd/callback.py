@@ -1,0 +1,153 @@
+"""The rebalancing loop for anyone's Lightning Trainer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning as L
+import torch
+from torch import nn
+from torch.utils._pytree import tree_leaves
+
+from bradd import distributed
+from bradd.embedding import Encoder
+from bradd.errors import BraddError
+from bradd.generate import Generator, RepresentationDiffusion
+from bradd.pool import Pool
+from bradd.rebalancing import Candidates, RoundSettings, check_round, rebalance
+from bradd.select import KNNDistance, Selector
+
+__all__ = ["Rebalance"]
+
+
+class Rebalance(L.Callback):
+    """Rebalances a pool at the end of each cycle, but the last, of a `Trainer.fit`.
+
+    A round runs when the first epoch of the next cycle begins, after checkpoints of the last one
+    were written, so a killed run resumed from its checkpoint does the round it missed. Which
+    rounds training sees follows from the epoch alone: a checkpoint older than the ledger sees the
+    rounds of its own time, and finds the later ones ready-made when it comes to them.
+
+    Args:
+        pool: What the training loader draws from; give the loader `pool.sampler(...)`.
+        encoder: Name of the module's attribute that maps normalised images `[B, 3, S, S]` to
+            embeddings `[B, D]` or `[B, D, 1, 1]`; dots reach inside, e.g. `"student.backbone"`.
+        every_n_epochs: Epochs a cycle.
+        image_size: Side of the images that are embedded and generated, in pixels.
+        n_anchors: Anchors a round.
+        n_variations: Variations of each anchor.
+        selector: Default `KNNDistance(5)`.
+        generator: Default `RepresentationDiffusion()`.
+        seed: Of selection and generation.
+        candidates: `"images"` or `"pool"`; see `RoundSettings`.
+        guard: Keep blank and noise images from being anchors.
+        acceptance: Refuse variations that left their anchor.
+        batch_size: Images embedded or generated at once.
+        num_workers: Processes that decode during a round.
+
+    Raises:
+        BraddError: A setting does not suit the images.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        *,
+        encoder: str = "backbone",
+        every_n_epochs: int,
+        image_size: int,
+        n_anchors: int,
+        n_variations: int = 5,
+        selector: Selector | None = None,
+        generator: Generator | None = None,
+        seed: int = 0,
+        candidates: Candidates = "images",
+        guard: bool = True,
+        acceptance: bool = True,
+        batch_size: int = 256,
+        num_workers: int = 0,
+    ) -> None:
+        settings = RoundSettings(
+            selector=selector or KNNDistance(),
+            generator=generator or RepresentationDiffusion(),
+            n_anchors=n_anchors,
+            n_variations=n_variations,
+            seed=seed,
+            candidates=candidates,
+            guard=guard,
+            acceptance=acceptance,
+            batch_size=batch_size,
+            num_workers=num_workers,
+        )
+        if every_n_epochs < 1:
+            raise BraddError(f"every_n_epochs is {every_n_epochs}: it must be at least 1.")
+        check_round(len(pool.images), settings)
+        self.pool = pool
+        self.encoder = encoder
+        self.every_n_epochs = every_n_epochs
+        self.image_size = image_size
+        self.settings = settings
+        self._resumed_epoch = 0
+
+    def on_load_checkpoint(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Remember how many epochs are done; the trainer itself knows only later."""
+        progress = checkpoint["loops"]["fit_loop"]["epoch_progress"]
+        self._resumed_epoch = progress["current"]["processed"]
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Before the loaders are made: show the rounds of this epoch, and do one that is due."""
+        self._encoder(pl_module)
+        self._bring_up_to(self._resumed_epoch, trainer, pl_module)
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Check that training draws from the pool.
+
+        Raises:
+            BraddError: The training loader does not use the pool's sampler.
+        """
+        samplers = [
+            getattr(loader, "sampler", None) for loader in tree_leaves(trainer.train_dataloader)
+        ]
+        if not any(getattr(sampler, "pool", None) is self.pool for sampler in samplers):
+            raise BraddError(
+                "Rebalance needs a training loader that draws from its pool: "
+                "DataLoader(pool, batch_size=B, sampler=pool.sampler(seed, B), drop_last=True), "
+                "and with several devices Trainer(use_distributed_sampler=False)."
+            )
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Do the round that is due, before the epoch's first batch is drawn."""
+        self._bring_up_to(trainer.current_epoch, trainer, pl_module)
+
+    def _bring_up_to(self, epoch: int, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Show the rounds of the cycles ended before `epoch`; do the last one if it is missing."""
+        if trainer.max_epochs is not None and epoch >= trainer.max_epochs > 0:
+            epoch = trainer.max_epochs - 1
+        cycle = epoch // self.every_n_epochs
+        self.pool.show_rounds(cycle)
+        missing = [n for n in range(1, cycle + 1) if n not in self.pool.ledger.committed()]
+        if not missing:
+            return
+        if missing != [cycle] or epoch % self.every_n_epochs:
+            raise BraddError(
+                f"{self.pool.ledger.folder} lacks the rounds {missing} of a run that is in epoch "
+                f"{epoch}. Restore them, or start the run anew in an empty folder."
+            )
+        encoder = Encoder(self._encoder(pl_module), self.image_size)
+        # A round draws no number that the trainer would have drawn.
+        with torch.random.fork_rng():
+            distributed.on_first_rank(lambda: rebalance(self.pool, encoder, cycle, self.settings))
+        self.pool.show_rounds(cycle)
+
+    def _encoder(self, pl_module: L.LightningModule) -> nn.Module:
+        try:
+            part: nn.Module = pl_module.get_submodule(self.encoder)
+        except AttributeError as error:
+            names = ", ".join(name for name, _ in pl_module.named_children())
+            raise BraddError(
+                f"The module has no part called {self.encoder!r}; it has {names}. Name the one "
+                "that embeds images: Rebalance(..., encoder=...)."
+            ) from error
+        return part

@@ -1,0 +1,320 @@
+"""`bradd pretrain`: the whole of Algorithm 1 on a folder of pictures."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning as L
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import nn
+
+from bradd.callback import Rebalance
+from bradd.component import describe, settings_of
+from bradd.console import console_on, say
+from bradd.data import NAMES
+from bradd.data.training_set import TrainingSet, open_training_set
+from bradd.errors import BraddError
+from bradd.generate import Generator
+from bradd.pool import EpochLength, Pool
+from bradd.presets import Facts, Settings, resolve
+from bradd.rebalancing import Candidates, check_round
+from bradd.reporting import write_report
+from bradd.run import Run
+from bradd.seeds import derive_seed
+from bradd.select import Selector
+from bradd.signature import command_parser
+from bradd.ssl import Backbone, Method, create_backbone
+from bradd.ssl.backbone import load_snippet, save_backbone
+from bradd.ssl.pretraining import Pretraining
+from bradd.ssl.trainer import EpochMetrics, SaveLast, TrainingProgress, training_loader
+from bradd.views import SimCLRViews
+
+__all__ = ["pretrain"]
+
+MAX_UNREADABLE = 0.01
+
+# These may change when a run is resumed: its result does not depend on them.
+FREE_ON_RESUME = ("num_workers",)
+
+
+def pretrain(
+    data: str | None = None,
+    out: str | None = None,
+    *,
+    preset: Literal["recommended", "paper"] | None = None,
+    longtail: str | None = None,
+    backbone: str | None = None,
+    backbone_kwargs: dict[str, Any] | None = None,
+    image_size: int | None = None,
+    method: Method | None = None,
+    views: SimCLRViews | None = None,
+    selector: Selector | None = None,
+    generator: Generator | None = None,
+    cycles: int | None = None,
+    epochs_per_cycle: int | None = None,
+    n_anchors: int | None = None,
+    n_variations: int | None = None,
+    candidates: Candidates | None = None,
+    guard: bool | None = None,
+    acceptance: bool | None = None,
+    epoch_length: EpochLength | None = None,
+    batch_size: int | None = None,
+    optimizer: Literal["sgd", "adamw"] | None = None,
+    learning_rate: float | None = None,
+    weight_decay: float | None = None,
+    warmup_epochs: int | None = None,
+    precision: str | None = None,
+    seed: int | None = None,
+    num_workers: int | None = None,
+    max_unreadable: float | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> Path:
+    """Train a backbone on a folder of pictures, rebalancing them as it goes.
+
+    Cycles of self-supervised training; after each but the last, the images farthest from their
+    neighbours are selected and variations of them generated, which training then draws from too.
+    A setting that is not given is chosen to suit the data, the machine and the preset; all are
+    printed, and written to config.yaml, from which the same run starts again.
+
+    Args:
+        data: A folder (searched recursively), a text file of paths, or digits, fashion-mnist or
+            cifar10.
+        out: The run's folder.
+        preset: recommended (default: real anchors, matched budget, guard and acceptance on) or
+            paper (its literal reading).
+        longtail: Train on a long-tailed subset of labelled data, exponential:100 or pareto:6. The
+            labels shape the subset and are seen by nothing else.
+        backbone: A timm model. Default: a ResNet that suits images and machine.
+        backbone_kwargs: Further arguments for timm.create_model, e.g. {"drop_path_rate": 0.1}.
+        image_size: Side of the views in pixels. Default: the images' own up to 64, else 224 (64
+            without a GPU).
+        method: The self-supervised method. Default: SimCLR.
+        views: The random views. Default: SimCLR's, up to 64 pixels without blur.
+        selector: What is under-represented. Default: KNNDistance, k = 5.
+        generator: What makes variations. Default: RepresentationDiffusion.
+        cycles: Cycles of training; rounds of rebalancing are one fewer. Default: 5. With 1 the
+            images are not rebalanced.
+        epochs_per_cycle: Epochs of a cycle. Default: 20.
+        n_anchors: Images selected in a round. Default: one in 30, at most 500.
+        n_variations: Variations of each. Default: 5.
+        candidates: Anchors are real images only, or from the whole pool.
+        guard: Keep blank and noise images from being anchors.
+        acceptance: Refuse variations nearer to another anchor than to their own.
+        epoch_length: matched (as many samples as there are images) or grown (the whole pool).
+        batch_size: Images in a batch, over all devices. Default: 256 (ViT 512), on a CPU 128,
+            fewer for small data.
+        optimizer: sgd or adamw. Default: by the backbone's family.
+        learning_rate: Peak of the schedule. Default: sgd 0.5 for 256 images a batch, adamw 3e-4
+            for 512, in proportion.
+        weight_decay: Of weights, not of biases and norms. Default: sgd 1e-4, adamw 0.05.
+        warmup_epochs: Epochs in which the learning rate rises. Default: a tenth, at most 10.
+        precision: Lightning's. Default: bf16-mixed on a GPU, else 32-true.
+        seed: Of everything random. Default: 0.
+        num_workers: Processes that decode. Default: by the machine.
+        max_unreadable: Share of unreadable images that is skipped and listed rather than refused.
+            Default: 0.01.
+        resume: Go on with the run in `out`; data and settings need not be given again.
+        overwrite: Replace the run in `out`.
+
+    Returns:
+        The run's folder.
+
+    Raises:
+        BraddError: A file, a setting or the machine is not as needed; the message says what to do.
+    """
+    given = {
+        name: value
+        for name, value in locals().items()
+        if name not in ("out", "resume", "overwrite") and value is not None
+    }
+    if out is None:
+        raise BraddError("Say where the run is to be kept: --out runs/NAME.")
+    run = Run(out)
+    with console_on(), _quiet_lightning():
+        if resume:
+            given = _saved_settings(run, given)
+        _check_data(given.get("data"), run)
+        training_set = open_training_set(
+            given["data"],
+            given.get("longtail"),
+            given.get("seed", 0),
+            given.get("num_workers") or 2,
+            given.get("max_unreadable", MAX_UNREADABLE),
+        )
+        facts = Facts.of_machine(len(training_set.images), training_set.shorter_side)
+        tuned = {field.name for field in fields(Settings)}
+        settings = resolve({name: given[name] for name in given if name in tuned}, facts)
+        plan = Backbone.choose(settings.backbone, settings.image_size, settings.backbone_kwargs)
+        with torch.random.fork_rng():
+            torch.manual_seed(derive_seed(settings.seed, "initial weights"))
+            module = _module(create_backbone(plan), settings, len(training_set.images))
+        if settings.cycles > 1:
+            check_round(len(training_set.images), settings.round_settings())
+        if not resume:
+            run.prepare(overwrite=overwrite)
+            training_set.write(run.manifest, run.unreadable)
+            run.write_config(_config(given, run, settings))
+        _say_settings(run, settings, plan, training_set)
+        _fit(run, settings, module, training_set, resume)
+        save_backbone(module.backbone, plan, run.backbone, {"seed": settings.seed})
+        write_report(run.folder)
+        _say_what_next(run, plan, given["data"])
+    return run.folder
+
+
+def _check_data(data: str | None, run: Run) -> None:
+    if data is None:
+        raise BraddError(f"Say what to train on: --data FOLDER, or one of {', '.join(NAMES)}.")
+    if data in NAMES or not Path(data).is_dir():
+        return
+    if run.folder.resolve().is_relative_to(Path(data).resolve()):
+        raise BraddError(
+            f"out ({run.folder}) lies inside data ({data}): the next run would train on this "
+            "one's variations. Choose a folder outside."
+        )
+
+
+def _saved_settings(run: Run, given: dict[str, Any]) -> dict[str, Any]:
+    """The settings of the run in the folder; one given anew must be the same."""
+    run.check_resumable()
+    saved = run.read_config()
+    for name, value in given.items():
+        if name not in FREE_ON_RESUME and _plain(name, value) != saved.get(name):
+            raise BraddError(
+                f"{name} was {saved.get(name)!r} when the run in {run.folder} started and is now "
+                f"{_plain(name, value)!r}. Resume without it, or start another run."
+            )
+    free = {name: given[name] for name in FREE_ON_RESUME if name in given}
+    parser = command_parser(pretrain)
+    parsed = parser.instantiate(parser.parse_object(saved))
+    return {
+        name: value
+        for name, value in {**vars(parsed), **free}.items()
+        if value is not None and name not in ("config", "out", "resume", "overwrite")
+    }
+
+
+def _plain(name: str, value: Any) -> Any:
+    """A setting as config.yaml holds it."""
+    if isinstance(value, (Method, Selector, Generator)):
+        return settings_of(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if name == "data" and value not in NAMES:
+        return str(Path(value).expanduser().resolve())
+    return value
+
+
+def _config(given: dict[str, Any], run: Run, settings: Settings) -> dict[str, Any]:
+    return {
+        "data": _plain("data", given["data"]),
+        "out": str(run.folder),
+        "longtail": given.get("longtail"),
+        "max_unreadable": given.get("max_unreadable", MAX_UNREADABLE),
+        **settings.to_config(),
+    }
+
+
+def _module(backbone: nn.Module, settings: Settings, images: int) -> Pretraining:
+    variations = settings.n_anchors * settings.n_variations
+    samples = [
+        images + (variations * cycle if settings.epoch_length == "grown" else 0)
+        for cycle in range(settings.cycles)
+    ]
+    steps = [count // settings.batch_size for count in samples]
+    return Pretraining(
+        backbone,
+        settings.method,
+        image_size=settings.image_size,
+        seed=settings.seed,
+        optimizer=settings.optimizer,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        steps=settings.epochs_per_cycle * sum(steps),
+        warmup_steps=settings.warmup_epochs * steps[0],
+    )
+
+
+def _fit(
+    run: Run, settings: Settings, module: Pretraining, training_set: TrainingSet, resume: bool
+) -> None:
+    pool = Pool(training_set.images, run.folder)
+    sampler = pool.sampler(settings.seed, settings.batch_size, settings.epoch_length)
+    metrics = EpochMetrics(run.metrics, settings.batch_size)
+    callbacks: list[L.Callback] = [
+        metrics,
+        TrainingProgress(metrics, sampler, settings.cycles, settings.epochs_per_cycle),
+        SaveLast(run.checkpoint),
+    ]
+    if settings.cycles > 1:
+        rebalance = Rebalance(
+            pool,
+            every_n_epochs=settings.epochs_per_cycle,
+            image_size=settings.image_size,
+            **vars(settings.round_settings()),
+        )
+        callbacks.insert(0, rebalance)
+    trainer = L.Trainer(
+        max_epochs=settings.epochs,
+        accelerator="auto",
+        devices=1,
+        precision=settings.precision,  # type: ignore[arg-type]
+        callbacks=callbacks,
+        logger=TensorBoardLogger(run.folder, name="", version="tensorboard"),
+        use_distributed_sampler=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        log_every_n_steps=1,
+    )
+    loader = training_loader(
+        pool, sampler, settings.views, settings.image_size, settings.num_workers
+    )
+    checkpoint = run.checkpoint if resume and run.checkpoint.exists() else None
+    trainer.fit(module, loader, ckpt_path=checkpoint, weights_only=True)
+
+
+def _say_settings(run: Run, settings: Settings, plan: Backbone, images: TrainingSet) -> None:
+    say(f"bradd pretrain: {len(images.images)} images into {run.folder}")
+    if images.unreadable:
+        say(f"  {len(images.unreadable)} unreadable images are skipped, see {run.unreadable}")
+    if images.manifest is not None:
+        counts = ", ".join(f"{name} {count}" for name, count in images.manifest.counts.items())
+        say(f"  long-tailed subset {images.manifest.spec}: {counts}")
+    say(f"  backbone: {plan.describe()}")
+    for name, value in vars(settings).items():
+        if name in ("backbone", "backbone_kwargs"):
+            continue
+        shown = describe(value) if isinstance(value, (Method, Selector, Generator)) else value
+        say(f"  {name}: {shown}")
+
+
+def _say_what_next(run: Run, plan: Backbone, data: str) -> None:
+    say(f"\nDone. Look at {run.report}")
+    say(f"Evaluate it: bradd evaluate --run {run.folder}")
+    say("Load the backbone:")
+    for line in load_snippet(plan, run.backbone).splitlines():
+        say(f"    {line}")
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Keep Lightning's greetings and hints off the terminal while a command runs."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

@@ -1,0 +1,70 @@
+"""The images a run trains on: opened, cut to a long tail if asked, and checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bradd.console import stage
+from bradd.data.images import Images, SubsetImages
+from bradd.data.longtail import Manifest, long_tailed
+from bradd.data.open import open_images, open_labelled
+from bradd.data.scan import scan, write_unreadable
+
+__all__ = ["TrainingSet", "open_training_set"]
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Readable images, without labels.
+
+    Attributes:
+        images: What is trained on.
+        shorter_side: Median of the images' shorter sides, in pixels.
+        unreadable: Name and reason of each image that was skipped.
+        manifest: Of the long-tailed subset, where one was asked for.
+    """
+
+    images: Images
+    shorter_side: int
+    unreadable: list[tuple[str, str]]
+    manifest: Manifest | None
+
+    def write(self, manifest: Path, unreadable: Path) -> None:
+        """Write the manifest and the list of unreadable images, where there are any."""
+        if self.manifest is not None:
+            self.manifest.write(manifest)
+        if self.unreadable:
+            write_unreadable(unreadable, self.unreadable)
+
+
+def open_training_set(
+    data: str, longtail: str | None, seed: int, num_workers: int, max_unreadable: float
+) -> TrainingSet:
+    """Open the images and decode each once, so that training meets no surprise.
+
+    Args:
+        data: As for `open_images`; with `longtail`, as for `open_labelled` (its training split).
+        longtail: Shape of a long-tailed subset, as for `class_counts`.
+        seed: Decides which images a long-tailed subset holds.
+        num_workers: Processes that decode.
+        max_unreadable: Share of unreadable images that is skipped rather than refused.
+
+    Raises:
+        BraddError: No images, too many unreadable ones, or a subset that cannot be had.
+    """
+    manifest: Manifest | None = None
+    if longtail is None:
+        images = open_images(data)
+    else:
+        labelled = open_labelled(data, "train")
+        indices, manifest = long_tailed(labelled, longtail, seed)
+        images = SubsetImages(labelled.images, indices)
+    with stage(f"check {len(images)} images", len(images)) as progress:
+        checked = scan(images, num_workers, max_unreadable, progress.reach)
+    if checked.unreadable:
+        images = SubsetImages(images, checked.readable)
+    shorter_side = int(np.median(checked.sizes.min(axis=1)))
+    return TrainingSet(images, shorter_side, checked.unreadable, manifest)

@@ -1,0 +1,240 @@
+"""Every default that depends on the data, the machine or the preset, in one place."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from bradd.component import settings_of
+from bradd.errors import BraddError
+from bradd.generate import Generator, RepresentationDiffusion
+from bradd.pool import EpochLength
+from bradd.rebalancing import Candidates, RoundSettings
+from bradd.select import KNNDistance, Selector
+from bradd.ssl import Method, SimCLR
+from bradd.ssl.optimizer import OPTIMIZERS
+from bradd.views import SimCLRViews
+
+__all__ = ["PRESETS", "Facts", "Settings", "resolve"]
+
+PRESETS = ("recommended", "paper")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the defaults follow from.
+
+    Attributes:
+        images: Readable images.
+        shorter_side: Median of the images' shorter sides, in pixels.
+        cuda: Whether there is a CUDA device.
+        cores: Processor cores this process may use.
+    """
+
+    images: int
+    shorter_side: int
+    cuda: bool
+    cores: int
+
+    @classmethod
+    def of_machine(cls, images: int, shorter_side: int) -> Facts:
+        """The facts of this machine."""
+        return cls(images, shorter_side, torch.cuda.is_available(), len(os.sched_getaffinity(0)))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The resolved settings of a run; `bradd.pretrain` documents each."""
+
+    preset: str
+    backbone: str
+    backbone_kwargs: dict[str, Any]
+    image_size: int
+    method: Method
+    views: SimCLRViews
+    selector: Selector
+    generator: Generator
+    cycles: int
+    epochs_per_cycle: int
+    n_anchors: int
+    n_variations: int
+    candidates: Candidates
+    guard: bool
+    acceptance: bool
+    epoch_length: EpochLength
+    batch_size: int
+    optimizer: str
+    learning_rate: float
+    weight_decay: float
+    warmup_epochs: int
+    precision: str
+    seed: int
+    num_workers: int
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the whole run."""
+        return self.cycles * self.epochs_per_cycle
+
+    def round_settings(self) -> RoundSettings:
+        """How each round is done."""
+        return RoundSettings(
+            selector=self.selector,
+            generator=self.generator,
+            n_anchors=self.n_anchors,
+            n_variations=self.n_variations,
+            seed=self.seed,
+            candidates=self.candidates,
+            guard=self.guard,
+            acceptance=self.acceptance,
+            num_workers=self.num_workers,
+        )
+
+    def to_config(self) -> dict[str, Any]:
+        """As plain values, from which `bradd pretrain --config` builds the same settings."""
+        config = dict(vars(self))
+        for name in ("method", "selector", "generator"):
+            config[name] = settings_of(config[name])
+        config["views"] = asdict(self.views)
+        return config
+
+
+def resolve(given: dict[str, Any], facts: Facts) -> Settings:
+    """Complete what the user has set by what suits preset, data and machine.
+
+    Args:
+        given: Settings by name; `None` stands for "not set".
+        facts: Of the data and the machine.
+
+    Raises:
+        BraddError: A value is impossible; it is named.
+    """
+    chosen = {name: value for name, value in given.items() if value is not None}
+    preset = chosen.setdefault("preset", PRESETS[0])
+    if preset not in PRESETS:
+        raise BraddError(f"preset is {preset!r}: choose one of {', '.join(PRESETS)}.")
+    if preset == "paper" and "generator" not in chosen:
+        raise BraddError(
+            "The paper's generator, Stable unCLIP, is not part of this version: with --preset "
+            "paper name a generator, --generator RepresentationDiffusion or Duplicate."
+        )
+    for name, default in _common(chosen, facts).items():
+        chosen.setdefault(name, default)
+    for name, default in (_paper() if preset == "paper" else _recommended(facts)).items():
+        chosen.setdefault(name, default)
+    for name, default in _training(chosen, facts, preset).items():
+        chosen.setdefault(name, default)
+    _check(chosen)
+    return Settings(**chosen)
+
+
+def _common(chosen: dict[str, Any], facts: Facts) -> dict[str, Any]:
+    """Defaults that both presets share, or that follow from the image size."""
+    image_size = chosen.get("image_size") or _image_size(facts, chosen["preset"])
+    return {
+        "seed": 0,
+        "image_size": image_size,
+        "method": SimCLR(),
+        "views": SimCLRViews.for_image_size(image_size),
+        "selector": KNNDistance(),
+        "generator": RepresentationDiffusion(),
+        "cycles": 5,
+        "epochs_per_cycle": 20,
+        "n_variations": 5,
+        "precision": "bf16-mixed" if facts.cuda else "32-true",
+        # Arrays of a few pixels need no helpers, and forking them would cost more than they do.
+        "num_workers": min(16, facts.cores) if facts.cuda else min(4, facts.cores // 2),
+        **_backbone(chosen.get("backbone"), image_size, facts, chosen["preset"]),
+    }
+
+
+def _image_size(facts: Facts, preset: str) -> int:
+    """The images' own size up to 64 pixels; above, what the machine can train on."""
+    if preset == "paper":
+        return 224
+    if facts.shorter_side <= 64:
+        return max(16, round(facts.shorter_side / 8) * 8)
+    return 224 if facts.cuda else 64
+
+
+def _backbone(given: str | None, image_size: int, facts: Facts, preset: str) -> dict[str, Any]:
+    if given is not None:
+        return {"backbone": given, "backbone_kwargs": {}}
+    if preset == "paper":
+        return {"backbone": "vit_base_patch16_224", "backbone_kwargs": {}}
+    if facts.cuda:
+        return {"backbone": "resnet18" if image_size <= 64 else "resnet50", "backbone_kwargs": {}}
+    # A quarter of ResNet-18's work: what a processor trains in an afternoon.
+    return {"backbone": "resnet18", "backbone_kwargs": {"channels": [32, 64, 128, 256]}}
+
+
+def _paper() -> dict[str, Any]:
+    """What the paper states, and for what it leaves open its literal reading."""
+    return {
+        "n_anchors": 500,
+        "candidates": "pool",
+        "guard": False,
+        "acceptance": False,
+        "epoch_length": "grown",
+    }
+
+
+def _recommended(facts: Facts) -> dict[str, Any]:
+    """Real anchors only, matched budget, guard and acceptance on."""
+    return {
+        # The paper's share, 500 of some 15,000, for data of any size.
+        "n_anchors": min(500, max(2, facts.images // 30)),
+        "candidates": "images",
+        "guard": True,
+        "acceptance": True,
+        "epoch_length": "matched",
+    }
+
+
+def _training(chosen: dict[str, Any], facts: Facts, preset: str) -> dict[str, Any]:
+    """The recipe of the backbone's family (see the paper's open settings), scaled to the batch."""
+    transformer = chosen["backbone"].startswith(("vit_", "deit", "swin"))
+    optimizer = chosen.get("optimizer") or ("adamw" if transformer else "sgd")
+    full_batch = 512 if transformer else 256
+    largest = full_batch if facts.cuda or preset == "paper" else 128
+    # At least eight steps an epoch, so that small data are not one batch.
+    batch_size = chosen.get("batch_size") or min(largest, max(2, facts.images // 8))
+    learning_rate = 3e-4 * batch_size / 512 if optimizer == "adamw" else 0.5 * batch_size / 256
+    epochs = chosen["cycles"] * chosen["epochs_per_cycle"]
+    return {
+        "optimizer": optimizer,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "weight_decay": 0.05 if optimizer == "adamw" else 1e-4,
+        "warmup_epochs": min(10, epochs // 10),
+    }
+
+
+def _check(chosen: dict[str, Any]) -> None:
+    for name in ("cycles", "epochs_per_cycle", "image_size"):
+        if chosen[name] < 1:
+            raise BraddError(f"{name} is {chosen[name]}: it must be at least 1.")
+    if chosen["batch_size"] < 2:
+        raise BraddError(
+            f"batch_size is {chosen['batch_size']}: contrastive learning needs at least 2."
+        )
+    if chosen["optimizer"] not in OPTIMIZERS:
+        raise BraddError(
+            f"optimizer is {chosen['optimizer']!r}: choose one of {', '.join(OPTIMIZERS)}."
+        )
+    if chosen["learning_rate"] <= 0 or chosen["weight_decay"] < 0:
+        raise BraddError(
+            f"learning_rate is {chosen['learning_rate']} and weight_decay "
+            f"{chosen['weight_decay']}: the one must be above 0, the other not below."
+        )
+    epochs = chosen["cycles"] * chosen["epochs_per_cycle"]
+    if not 0 <= chosen["warmup_epochs"] <= epochs:
+        raise BraddError(
+            f"warmup_epochs is {chosen['warmup_epochs']}: it must be from 0 to the run's "
+            f"{epochs} epochs."
+        )
+    if chosen["num_workers"] < 0:
+        raise BraddError(f"num_workers is {chosen['num_workers']}: it must be at least 0.")

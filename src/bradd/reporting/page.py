@@ -1,0 +1,141 @@
+"""report.html: one self-contained page for a run's folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from bradd.files import write_atomically
+from bradd.reporting import figures, tables
+from bradd.reporting.gallery import Gallery, gallery
+from bradd.reporting.numbers import duration, error, number, percent, share
+from bradd.reporting.run_files import Round, Run, read_run
+
+__all__ = ["write_report"]
+
+# Column of metrics.csv -> title of its figure, factor, and whether its axis begins at zero;
+# other columns follow under their name.
+CURVES = {
+    "loss": ("Loss", 1, False),
+    "learning_rate": ("Learning rate", 1, False),
+    "images_per_second": ("Images per second", 1, True),
+    "data_wait": ("Waiting for data, % of the time", 100, True),
+    "seconds": ("Seconds per epoch", 1, True),
+}
+NOT_CURVES = {"epoch", "step"}
+WITHHELD_SHOWN = 30
+UNREADABLE_SHOWN = 100
+# Variations nearer to their own anchor than to a random one: chance is a half.
+NEARER_OWN_WARNING = 0.6
+
+
+@dataclass(frozen=True)
+class RoundView:
+    """A round as the page shows it."""
+
+    cycle: int
+    facts: dict[str, Any]
+    counts: tables.RoundCounts
+    gallery: Gallery
+    cut: float | None
+    warning: str
+
+
+def write_report(run: Path) -> Path:
+    """Write `run`/report.html from what the run's folder holds so far.
+
+    The page needs no network, no other file and no JavaScript. A section whose files are absent is
+    left out. The same folder gives the same page, byte for byte.
+
+    Args:
+        run: A run's folder.
+
+    Returns:
+        The path of the page. It is replaced in one step: a reader never sees half a page.
+
+    Raises:
+        BraddError: `run` holds no run, one of its files is damaged, or it cannot be written to.
+    """
+    path = Path(run) / "report.html"
+    write_atomically(path, _page(read_run(Path(run))).encode())
+    return path
+
+
+def _page(run: Run) -> str:
+    environment = Environment(
+        loader=PackageLoader("bradd.reporting", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": number,
+        "percent": percent,
+        "share": share,
+        "duration": duration,
+        "error": error,
+    }
+    histograms = figures.score_histograms(run.rounds)
+    return environment.get_template("page.html.j2").render(
+        name=run.folder.resolve().name,
+        version=version("bradd"),
+        summary=tables.summary(run),
+        key_numbers=tables.key_numbers(run),
+        evaluations=tables.evaluations(run),
+        group_names=tables.GROUPS,
+        histograms=histograms,
+        histogram_figure=Markup(figures.histogram_figure(histograms)) if histograms else "",
+        rounds=[_round_view(run, one) for one in run.rounds],
+        curves=_curves(run),
+        timings=tables.timings(run),
+        manifest=run.manifest,
+        class_counts_figure=_class_counts(run),
+        unreadable=run.unreadable,
+        unreadable_shown=UNREADABLE_SHOWN,
+        withheld=sorted(tables.withheld(run).items()),
+        withheld_shown=WITHHELD_SHOWN,
+        settings=list(tables.flat_settings(run.settings)),
+    )
+
+
+def _round_view(run: Run, one: Round) -> RoundView:
+    nearer = one.facts.get("nearer_own")
+    warning = ""
+    if nearer is not None and nearer < NEARER_OWN_WARNING:
+        warning = (
+            f"Only {share(nearer)} of the variations are nearer to their own anchor than to a "
+            "random one, and chance would give 50 %: the generator hardly follows its anchors."
+        )
+    return RoundView(
+        cycle=one.cycle,
+        facts=one.facts,
+        counts=tables.round_counts(run, one.cycle),
+        gallery=gallery(run, one),
+        cut=figures.selection_cut(one.selection) if one.selection else None,
+        warning=warning,
+    )
+
+
+def _curves(run: Run) -> list[Markup]:
+    others = [name for name in run.metrics if name not in CURVES and name not in NOT_CURVES]
+    shown = [name for name in (*CURVES, *others) if np.isfinite(run.metrics.get(name, [])).any()]
+    curves = []
+    for position, name in enumerate(shown):
+        title, factor, from_zero = CURVES.get(name, (name, 1, False))
+        epochs, values = run.metrics["epoch"], factor * run.metrics[name]
+        curves.append(
+            Markup(figures.curve_figure(f"curve-{position}", title, epochs, values, from_zero))
+        )
+    return curves
+
+
+def _class_counts(run: Run) -> Markup | str:
+    counts = run.manifest.get("counts")
+    return Markup(figures.class_counts_figure(counts)) if counts else ""

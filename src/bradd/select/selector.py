@@ -1,0 +1,98 @@
+"""What every selector promises."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+
+from bradd.errors import BraddError
+
+__all__ = ["Selection", "Selector", "check_embeddings", "check_request", "top"]
+
+# Two forward passes of one image in batches of different sizes differ in the last bits of a float.
+# Scores are compared to this many decimals, so that this noise does not decide who is selected.
+SCORE_DECIMALS = 5
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The images a selector chose.
+
+    Attributes:
+        indices: Rows chosen, best first, int64 `[n]`.
+        scores: The score of every row, larger means more under-represented, float64 `[N]`.
+    """
+
+    indices: np.ndarray
+    scores: np.ndarray
+
+
+class Selector(ABC):
+    """Chooses under-represented images by their embeddings alone: no model, no disk, no labels."""
+
+    @abstractmethod
+    def select(
+        self, embeddings: np.ndarray, n: int, seed: int, candidates: np.ndarray | None = None
+    ) -> Selection:
+        """Choose `n` of the candidate rows.
+
+        Args:
+            embeddings: Every row is searched as a reference, float `[N, D]`.
+            n: How many rows to choose.
+            seed: For selectors that draw; the same seed chooses the same rows.
+            candidates: Which rows may be chosen, bool `[N]`. Default: all.
+
+        Returns:
+            The rows chosen and the scores of all.
+
+        Raises:
+            BraddError: The embeddings are not a finite matrix, or fewer than `n` candidates.
+        """
+
+    def minimum_images(self) -> int:
+        """The smallest number of images this selector can work on."""
+        return 1
+
+
+def check_embeddings(embeddings: np.ndarray) -> np.ndarray:
+    """Return the embeddings as a float32 matrix.
+
+    Raises:
+        BraddError: Not `[N, D]`, or a value that is not finite (the row is named).
+    """
+    embeddings = np.ascontiguousarray(embeddings, dtype=np.float32)
+    if embeddings.ndim != 2:
+        raise BraddError(f"Embeddings must be a matrix [N, D], not of shape {embeddings.shape}.")
+    bad = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
+    if len(bad):
+        raise BraddError(
+            f"The embeddings of {len(bad)} images are not finite, the first in row {bad[0]}. "
+            "Training has diverged: lower the learning rate."
+        )
+    return embeddings
+
+
+def check_request(rows: int, n: int, candidates: np.ndarray | None) -> np.ndarray:
+    """Return the candidates as a bool mask `[N]`.
+
+    Raises:
+        BraddError: The mask has another length, or fewer than `n` rows may be chosen.
+    """
+    mask = np.ones(rows, dtype=bool) if candidates is None else np.asarray(candidates, dtype=bool)
+    if mask.shape != (rows,):
+        raise BraddError(f"candidates has shape {mask.shape}, but there are {rows} embeddings.")
+    if not 1 <= n <= mask.sum():
+        raise BraddError(
+            f"n_anchors is {n}, but {int(mask.sum())} of {rows} images can be selected: "
+            "choose a number from 1 to that."
+        )
+    return mask
+
+
+def top(scores: np.ndarray, n: int, candidates: np.ndarray) -> np.ndarray:
+    """The `n` candidates of the highest score, ties broken by the lower index; int64 `[n]`."""
+    rows = np.flatnonzero(candidates)
+    order = np.argsort(-np.round(scores[rows], SCORE_DECIMALS), kind="stable")
+    return rows[order[:n]].astype(np.int64)

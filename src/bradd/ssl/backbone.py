@@ -1,0 +1,186 @@
+"""Backbones from timm, with a stem that suits the size of the images."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import timm
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from bradd.errors import BraddError
+from bradd.files import replace_atomically
+
+__all__ = ["Backbone", "create_backbone", "load_backbone", "load_snippet", "save_backbone"]
+
+METADATA_KEY = "bradd"
+SMALL_IMAGE = 64
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """What it takes to build a backbone.
+
+    Attributes:
+        name: A timm model name.
+        image_size: Side of the images it is trained on, in pixels.
+        kwargs: Further arguments for `timm.create_model`.
+        stem_stride: 0 keeps timm's stem; 1 or 2 replaces a ResNet's 7x7 convolution and max-pool,
+            made for 224 pixels, by a 3x3 convolution of that stride (SimCLR, Chen et al. 2020,
+            appendix B.9), so that the last feature map is still 2x2 or larger.
+    """
+
+    name: str
+    image_size: int
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    stem_stride: int = 0
+
+    @classmethod
+    def choose(cls, name: str, image_size: int, kwargs: dict[str, Any] | None = None) -> Backbone:
+        """Choose the stem and the arguments that suit the images.
+
+        Args:
+            name: A timm model name; a vision transformer gets `img_size`, and up to 64 pixels a
+                patch of an eighth of the side; a ResNet up to 64 pixels gets the small stem.
+            image_size: Side of the images in pixels.
+            kwargs: Further arguments for `timm.create_model`, which win over those chosen.
+
+        Raises:
+            BraddError: timm knows no model of that name.
+        """
+        if not timm.is_model(name):
+            near = difflib.get_close_matches(name, timm.list_models(), n=3)
+            hint = f" Did you mean {' or '.join(near)}?" if near else ""
+            raise BraddError(f"timm has no model called {name!r}.{hint}")
+        small = image_size <= SMALL_IMAGE
+        chosen: dict[str, Any] = {}
+        stem_stride = 0
+        if _takes_image_size(name):
+            chosen["img_size"] = image_size
+            if small and name.startswith(("vit_", "deit")):
+                chosen["patch_size"] = max(1, image_size // 8)
+        elif small and _is_resnet(name):
+            stem_stride = 1 if image_size <= 32 else 2
+        return cls(name, image_size, chosen | (kwargs or {}), stem_stride)
+
+    def describe(self) -> str:
+        """One line for people."""
+        arguments = "".join(f", {key}={value!r}" for key, value in self.kwargs.items())
+        stem = f" with a 3x3 stem of stride {self.stem_stride}" if self.stem_stride else ""
+        return f"{self.name}{arguments}{stem}, for images of {self.image_size} pixels"
+
+
+def create_backbone(backbone: Backbone) -> nn.Module:
+    """Build the backbone, without a classifier, with random weights.
+
+    Returns:
+        A module from normalised images `[B, 3, S, S]` to embeddings `[B, D]`.
+
+    Raises:
+        BraddError: timm does not accept the arguments, or the model does not suit the images.
+    """
+    try:
+        model: nn.Module = timm.create_model(backbone.name, num_classes=0, **backbone.kwargs)
+        if backbone.stem_stride:
+            _replace_stem(model, backbone.stem_stride)
+        embedding_size(model, backbone.image_size)
+    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
+        raise BraddError(
+            f"timm cannot build {backbone.describe()}: {error}. Choose another backbone, "
+            "backbone_kwargs or image_size."
+        ) from error
+    return model
+
+
+def embedding_size(model: nn.Module, image_size: int) -> int:
+    """D, found by embedding a blank image."""
+    training = model.training
+    with torch.no_grad():
+        size = int(model.eval()(torch.zeros(1, 3, image_size, image_size)).shape[-1])
+    model.train(training)
+    return size
+
+
+def save_backbone(model: nn.Module, backbone: Backbone, path: Path, facts: dict[str, Any]) -> None:
+    """Write the weights as safetensors, with how to build the model and `facts` as metadata."""
+    metadata = {METADATA_KEY: json.dumps({"backbone": asdict(backbone), **facts}, sort_keys=True)}
+    state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    with replace_atomically(path) as temporary:
+        save_file(state, temporary, metadata=metadata)
+
+
+def load_backbone(path: str | Path) -> tuple[nn.Module, Backbone, dict[str, Any]]:
+    """Load what `save_backbone` wrote.
+
+    Returns:
+        The model in eval mode, how it is built, and the facts stored with it.
+
+    Raises:
+        BraddError: The file is missing, damaged, or not one of bradd's.
+    """
+    path = Path(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+        facts = json.loads(metadata[METADATA_KEY])
+        state = load_file(path)
+    except FileNotFoundError as error:
+        raise BraddError(f"{path} does not exist.") from error
+    except SafetensorError as error:
+        raise BraddError(f"{path} is no safetensors file, or damaged: {error}") from error
+    except KeyError as error:
+        raise BraddError(
+            f"{path} does not say how its model is built: bradd did not write it. Name the timm "
+            "model with --backbone and give the file as --checkpoint."
+        ) from error
+    backbone = Backbone(**facts.pop("backbone"))
+    model = create_backbone(backbone)
+    model.load_state_dict(state)
+    return model.eval(), backbone, facts
+
+
+def load_snippet(backbone: Backbone, path: Path) -> str:
+    """Python that loads the file with timm alone."""
+    arguments = "".join(f", {key}={value!r}" for key, value in backbone.kwargs.items())
+    lines = [
+        "import timm",
+        f'model = timm.create_model("{backbone.name}", num_classes=0{arguments})',
+    ]
+    if backbone.stem_stride:
+        stem = create_backbone(backbone).get_submodule("conv1")
+        if isinstance(stem, nn.Sequential):
+            lines.append(f"model.conv1[0].stride = {backbone.stem_stride}, {backbone.stem_stride}")
+        else:
+            lines[0] += ", torch"
+            lines.append(
+                f"model.conv1 = torch.nn.Conv2d(3, {stem.out_channels}, 3, "
+                f"{backbone.stem_stride}, 1, bias=False)"
+            )
+        lines.append("model.maxpool = torch.nn.Identity()")
+        if "torch" not in lines[0]:
+            lines[0] += ", torch"
+    lines.append(f"timm.models.load_checkpoint(model, {str(path)!r})")
+    return "\n".join(lines)
+
+
+def _takes_image_size(name: str) -> bool:
+    config = timm.models.get_pretrained_cfg(name)
+    return bool(config is not None and config.fixed_input_size)
+
+
+def _is_resnet(name: str) -> bool:
+    return bool(timm.models.model_entrypoint(name).__module__ == "timm.models.resnet")
+
+
+def _replace_stem(model: Any, stride: int) -> None:
+    if isinstance(model.conv1, nn.Sequential):
+        cast(nn.Conv2d, model.conv1[0]).stride = (stride, stride)  # three 3x3 convolutions already
+    else:
+        model.conv1 = nn.Conv2d(3, model.conv1.out_channels, 3, stride, 1, bias=False)
+    model.maxpool = nn.Identity()

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from bradd.errors import BraddError
+from bradd.generate import Duplicate, RepresentationDiffusion
+from bradd.generate.representation_network import VelocityNetwork
+
+
+class Pictures(Dataset[tuple[Tensor, int]]):
+    """Two kinds of picture, dark and light ramps, [N, 3, S, S]."""
+
+    def __init__(self, n: int = 24, size: int = 16) -> None:
+        rng = np.random.default_rng(0)
+        ramp = np.linspace(0, 60, size)[None, None, :, None]
+        level = np.where(np.arange(n) % 2, 40, 180)[:, None, None, None]
+        noise = rng.integers(0, 8, (n, 3, size, size))
+        self.pixels = (level + ramp + noise).astype(np.uint8)
+        kind = np.eye(4, dtype=np.float32)[np.arange(n) % 2]
+        self.embeddings = kind + rng.normal(size=(n, 4)).astype(np.float32) * 0.01
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return torch.from_numpy(self.pixels[index]), index
+
+    def images(self) -> list[Image.Image]:
+        return [Image.fromarray(pixels.transpose(1, 2, 0)) for pixels in self.pixels]
+
+
+def fitted(pictures: Pictures, seed: int = 0, **settings: object) -> RepresentationDiffusion:
+    settings = {"steps": 30, "batch_size": 8, "channels": (8, 16), **settings}
+    generator = RepresentationDiffusion(**settings)  # type: ignore[arg-type]
+    generator.fit(pictures, pictures.embeddings, seed)
+    return generator
+
+
+def test_a_variation_is_the_same_alone_and_in_a_batch() -> None:
+    pictures = Pictures()
+    generator = fitted(pictures)
+    anchors, seeds = pictures.images()[:7], list(range(100, 107))
+    together = generator.generate(anchors, pictures.embeddings[:7], seeds)
+    for row in range(7):
+        alone = generator.generate(
+            anchors[row : row + 1], pictures.embeddings[row : row + 1], seeds[row : row + 1]
+        )
+        difference = np.abs(np.asarray(together[row], int) - np.asarray(alone[0], int))
+        assert difference.max() <= 1
+
+
+def test_seeds_make_different_variations_and_the_same_seed_the_same() -> None:
+    pictures = Pictures()
+    generator = fitted(pictures)
+    anchor, embedding = pictures.images()[0], pictures.embeddings[[0, 0, 0]]
+    first, second, again = generator.generate([anchor] * 3, embedding, [1, 2, 1])
+    assert np.abs(np.asarray(first, int) - np.asarray(again, int)).max() <= 1
+    assert np.abs(np.asarray(first, int) - np.asarray(second, int)).mean() > 1
+
+
+def test_fit_is_a_function_of_seed_and_data_and_leaves_global_randomness_alone() -> None:
+    pictures = Pictures()
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    revision = fitted(pictures).revision()
+    assert torch.equal(torch.rand(3), expected)
+    assert fitted(pictures).revision() == revision
+    assert fitted(pictures, seed=1).revision() != revision
+
+
+def test_the_embedding_decides_what_is_made() -> None:
+    """From pure noise, so that only the embedding can say which of the two kinds is wanted."""
+    pictures = Pictures(size=8)
+    generator = fitted(pictures, steps=400, strength=1.0, learning_rate=4e-3)
+    anchor = Image.new("RGB", (8, 8))
+    kinds = pictures.embeddings[[0, 0, 0, 0, 1, 1, 1, 1]]
+    made = generator.generate([anchor] * 8, kinds, list(range(8)))
+    levels = np.array([np.asarray(picture).mean() for picture in made])
+    assert levels[:4].mean() > levels[4:].mean() + 60
+
+
+def test_low_strength_stays_nearer_to_the_anchor() -> None:
+    pictures = Pictures()
+    anchors = pictures.images()[:8]
+
+    def distance(strength: float) -> float:
+        made = fitted(pictures, strength=strength).generate(
+            anchors, pictures.embeddings[:8], list(range(8))
+        )
+        pairs = zip(made, anchors, strict=True)
+        return float(
+            np.mean([np.abs(np.asarray(a, float) - np.asarray(b)).mean() for a, b in pairs])
+        )
+
+    assert distance(0.1) < distance(0.9)
+
+
+@pytest.mark.parametrize("size", [8, 9, 16, 20, 28, 32, 48, 65, 96])
+def test_packing_is_undone(size: int) -> None:
+    network = VelocityNetwork(size, 4, (8, 16))
+    pixels = torch.randint(0, 256, (2, 3, size, size), dtype=torch.uint8)
+    packed = network.pack(pixels)
+    assert torch.equal(network.unpack(packed), pixels)
+    times, nothing = torch.rand(2), torch.zeros(2, dtype=torch.bool)
+    assert network(packed, times, torch.randn(2, 4), nothing).shape == packed.shape
+
+
+def test_generating_before_fitting_is_refused() -> None:
+    with pytest.raises(BraddError, match=r"only after fit"):
+        RepresentationDiffusion().generate([Image.new("RGB", (8, 8))], np.zeros((1, 4)), [0])
+
+
+@pytest.mark.parametrize("setting", [{"steps": 0}, {"strength": 0.0}, {"strength": 1.5}])
+def test_impossible_settings_are_refused_by_name(setting: dict[str, float]) -> None:
+    with pytest.raises(BraddError, match=f"generator.{next(iter(setting))}"):
+        RepresentationDiffusion(**setting)  # type: ignore[arg-type]
+
+
+def test_duplicate_gives_the_anchors_again() -> None:
+    anchors = Pictures().images()[:3]
+    copies = Duplicate().generate(anchors, np.zeros((3, 4)), [0, 1, 2])
+    assert [copy.tobytes() for copy in copies] == [anchor.tobytes() for anchor in anchors]
+    assert copies[0] is not anchors[0]

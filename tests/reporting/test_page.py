@@ -1,0 +1,261 @@
+from __future__ import annotations
+
+import html
+import itertools
+import os
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from bradd.errors import BraddError
+from bradd.files import write_atomically
+from bradd.reporting import write_report
+
+SECTIONS = {
+    "key-numbers": "metrics.csv",
+    "evaluations": "results.json",
+    "distances": "rounds",
+    "rounds": "rounds",
+    "withheld": "rounds",
+    "training": "metrics.csv",
+    "time": "rounds",
+    "subset": "manifest.json",
+    "unreadable": "unreadable.csv",
+    "settings": "config.yaml",
+}
+VOID = {"meta", "img", "br", "use"}
+
+
+class Page(HTMLParser):
+    """What the tests ask of a page: tags with attributes, ids, headings, text by element."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.stack: list[str] = []
+        self.text: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.stack.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.stack.pop() == tag, f"</{tag}> closes another element"
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.stack:
+            self.text.append(data)
+
+    def of(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+    @property
+    def ids(self) -> list[str]:
+        return [str(a["id"]) for _, a in self.tags if "id" in a]
+
+
+def page_of(run: Path) -> Page:
+    return Page(write_report(run).read_text(encoding="utf-8"))
+
+
+def test_page_is_well_formed_with_unique_ids_and_links_that_lead_somewhere(report: str) -> None:
+    page = Page(report)
+    assert page.stack == []
+    assert len(page.ids) == len(set(page.ids))
+    targets = [str(a["href"]) for _, a in page.tags if "href" in a]
+    assert len(targets) > 10
+    assert {target.removeprefix("#") for target in targets} <= set(page.ids)
+    used = re.findall(r"url\(#([^)]+)\)", report)
+    assert used
+    assert set(used) <= set(page.ids)
+
+
+def test_page_loads_nothing(report: str) -> None:
+    page = Page(report)
+    assert not re.search(r"https?:|//cdn|@import", report)
+    assert {"script", "link", "iframe", "object"}.isdisjoint(tag for tag, _ in page.tags)
+    sources = [str(a["src"]) for _, a in page.tags if "src" in a]
+    assert len(sources) == 2 * 3 * 5  # rounds x anchors x (anchor and variations)
+    assert all(source.startswith("data:image/png;base64,") for source in sources)
+    assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)", report))
+    assert not any(name.startswith("on") for _, a in page.tags for name in a)
+
+
+def test_hostile_names_are_text(run: Path, hostile_name: str) -> None:
+    metrics = run / "metrics.csv"
+    metrics.write_text(metrics.read_text().replace("learning_rate", '"x ""><script>\\1"'))
+    page = page_of(run)
+    assert not page.of("script")
+    texts = [text.strip() for text in page.text]
+    assert hostile_name in texts
+    assert any(a.get("alt") == f"Anchor: {hostile_name}" for a in page.of("img"))
+
+
+def test_every_variation_is_shown_with_its_verdict_and_reason(report: str, run: Path) -> None:
+    tiles = re.findall(r'<li class="tile( refused)?">(.*?)</li>', report, flags=re.DOTALL)
+    rows = pq.read_table(run / "ledger.parquet").to_pylist()
+    assert len(tiles) == len(rows)
+    assert sum("✓ accepted" in tile for _, tile in tiles) == sum(r["accepted"] for r in rows)
+    refused = [tile for mark, tile in tiles if mark]
+    assert all("✕ refused" in tile for tile in refused)
+    for row in rows:
+        found = [tile for tile in refused if row["reason"] and f">{row['reason']}<" in tile]
+        assert len(found) == (0 if row["accepted"] else 1)
+
+
+def test_accessible_structure(report: str) -> None:
+    page = Page(report)
+    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(b <= a + 1 for a, b in itertools.pairwise(levels))
+    assert all(a.get("alt") for a in page.of("img"))
+    assert all(a.get("aria-label") for a in page.of("svg"))
+    regions = [a for a in page.of("div") if a.get("class", "").startswith("scroll")]  # type: ignore[union-attr]
+    assert len(regions) == len(page.of("table"))
+
+
+def luminance(colour: str) -> float:
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_colours_have_aa_contrast(report: str, theme: int) -> None:
+    """WCAG 2.2, success criterion 1.4.3: at least 4.5 for text."""
+    blocks = re.findall(r":root \{(.*?)\}", report, flags=re.DOTALL)
+    colours = dict(re.findall(r"--([\w-]+): (#\w{6})", blocks[theme]))
+    pairs = [(f, b) for f in ("ink", "muted", "series-1") for b in ("page", "card")]
+    pairs += [("series-2", "card"), ("refused", "card"), ("ink", "warning")]
+    for front, back in pairs:
+        light, dark = sorted((luminance(colours[front]), luminance(colours[back])), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, (front, back)
+
+
+def test_complete_run_has_every_section_and_its_figures(report: str) -> None:
+    page = Page(report)
+    assert set(SECTIONS) <= set(page.ids)
+    text = " ".join(" ".join(page.text).split())
+    for expected in (
+        "61.2 % ± 1.5",
+        "64.8 % ± 1.5",
+        "71.2 %",
+        "33.5 %",
+        "12,345",
+        "1 h 02 min",
+        "one colour only",
+        "broken.jpg",
+        "bradd.select.KNNDistance",
+        "selector.k",
+        "few: under 20 images",
+        "A note of round 2.",
+        "75.0 % of 24 generated",
+    ):
+        assert expected in text
+    assert text.count("the generator hardly follows its anchors") == 1  # round 1 alone
+
+
+@pytest.mark.parametrize(
+    "absent",
+    [
+        {"rounds", "ledger.parquet"},
+        {"metrics.csv", "unreadable.csv"},
+        {"results.json", "manifest.json", "config.yaml"},
+    ],
+    ids=["rounds", "training", "results"],
+)
+def test_a_section_without_its_files_is_left_out(run: Path, absent: set[str]) -> None:
+    for name in absent:
+        shutil.rmtree(run / name) if name == "rounds" else (run / name).unlink()
+    gone = {section for section, file in SECTIONS.items() if file in absent} - {"key-numbers"}
+    page = page_of(run)
+    assert gone.isdisjoint(page.ids)
+    assert set(SECTIONS) - gone <= set(page.ids)
+
+
+def test_young_run(young_run: Path) -> None:
+    page = page_of(young_run)
+    assert {"key-numbers", "training", "settings"} == set(page.ids) & set(SECTIONS)
+    assert len(page.of("svg")) == 5
+    labels = [str(a["aria-label"]) for a in page.of("svg")]
+    assert any("4.5 at epoch 0, 4.25 at epoch 1" in label for label in labels)
+    assert not page.of("img")
+
+
+def test_pictures_of_more_than_a_cycles_share_are_said_to_be_missing(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bradd.reporting.gallery.ANCHORS_A_CYCLE", 2)
+    monkeypatch.setattr("bradd.reporting.gallery.VARIATIONS_AN_ANCHOR", 3)
+    page = page_of(run)
+    text = " ".join(" ".join(page.text).split())
+    assert text.count("2 of 3 anchors, evenly through the ranking; 1 not shown") == 2
+    assert len(page.of("img")) == 2 * 2 * 4
+    assert (
+        text.count("not shown: 1 accepted, 0 refused")
+        + text.count("not shown: 0 accepted, 1 refused")
+        == 4
+    )
+
+
+def test_a_missing_picture_is_said_to_be(run: Path) -> None:
+    next((run / "rounds/01/variations").iterdir()).unlink()
+    next((run / "rounds/02/variations").iterdir()).write_bytes(b"no picture")
+    page = page_of(run)
+    assert "".join(page.text).count("picture missing or unreadable") == 2
+    assert len(page.of("img")) == 30 - 2
+
+
+def test_same_run_same_page(report: str, run: Path) -> None:
+    assert write_report(run).read_text(encoding="utf-8") == report
+
+
+def test_a_failed_write_leaves_the_old_page(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (run / "report.html").write_text("the old page")
+    before = set(run.iterdir())
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(BraddError, match=r"report\.html cannot be written"):
+        write_report(run)
+    assert (run / "report.html").read_text() == "the old page"
+    assert set(run.iterdir()) == before
+
+
+def test_content_is_on_the_disk_before_it_is_renamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    replace, fsync = os.replace, os.fsync
+
+    def spy_fsync(descriptor: int) -> None:
+        calls.append("fsync")
+        fsync(descriptor)
+
+    def spy_replace(source: Path, target: Path) -> None:
+        calls.append("replace")
+        assert source.read_bytes() == b"whole"
+        replace(source, target)
+
+    monkeypatch.setattr("os.fsync", spy_fsync)
+    monkeypatch.setattr("os.replace", spy_replace)
+    write_atomically(tmp_path / "file", b"whole")
+    assert calls == ["fsync", "replace"]
+    assert (tmp_path / "file").read_bytes() == b"whole"
+
+
+def test_title_is_the_escaped_name_of_the_folder(young_run: Path) -> None:
+    folder = young_run.rename(young_run.with_name("a&b"))
+    assert f"<h1>{html.escape('a&b')}</h1>" in write_report(folder).read_text()
