@@ -99,6 +99,10 @@ class Rebalance(L.Callback):
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Before the loaders are made: show the rounds of this epoch, and do one that is due."""
         self._encoder(pl_module)
+        self.pool.first_epoch = self._resumed_epoch
+        if distributed.rank() == 0 and self.pool.ledger.committed():
+            # A run may have been killed between a round and the table of all rounds.
+            self.pool.ledger.write_table()
         self._bring_up_to(self._resumed_epoch, trainer, pl_module)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -50,6 +50,8 @@ class Pool(Dataset[tuple[Any, int]]):
         self.images = open_images(data)
         self.ledger = Ledger(folder)
         self.transform = transform
+        # Where training begins: workers draw ahead before a resumed trainer sets the epoch.
+        self.first_epoch = 0
         self._variations: list[Path] = []
         self._check_folder()
         self.show_rounds(max(self.ledger.committed(), default=0))
@@ -154,11 +156,16 @@ class PoolSampler(Sampler[int]):
         self.seed = seed
         self.batch_size = batch_size
         self.epoch_length = epoch_length
-        self.epoch = 0
+        self._epoch: int | None = None
+
+    @property
+    def epoch(self) -> int:
+        """The epoch to draw: the one set, at first the pool's `first_epoch`."""
+        return self.pool.first_epoch if self._epoch is None else self._epoch
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch to draw; Lightning calls this."""
-        self.epoch = epoch
+        self._epoch = epoch
 
     def batches(self) -> int:
         """Global batches in the coming epoch."""

@@ -18,7 +18,7 @@ from bradd.ssl import Method, SimCLR
 from bradd.ssl.optimizer import OPTIMIZERS
 from bradd.views import SimCLRViews
 
-__all__ = ["PRESETS", "Facts", "Settings", "resolve"]
+__all__ = ["PRESETS", "Facts", "Settings", "resolve", "usable_cores"]
 
 PRESETS = ("recommended", "paper")
 
@@ -42,7 +42,14 @@ class Facts:
     @classmethod
     def of_machine(cls, images: int, shorter_side: int) -> Facts:
         """The facts of this machine."""
-        return cls(images, shorter_side, torch.cuda.is_available(), len(os.sched_getaffinity(0)))
+        return cls(images, shorter_side, torch.cuda.is_available(), usable_cores())
+
+
+def usable_cores() -> int:
+    """Processor cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @dataclass(frozen=True)

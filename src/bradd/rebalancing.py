@@ -140,7 +140,8 @@ def rebalance(pool: Pool, encoder: Encoder, cycle: int, settings: RoundSettings)
     accepted, nearer = _generate(
         pool, encoder, embeddings, selection, cycle, settings, writer, clock
     )
-    summary = {
+    notes = _notes(nearer)
+    summary: dict[str, Any] = {
         "cycle": cycle,
         "encoder_fingerprint": fingerprint,
         "images": len(pool.images),
@@ -156,7 +157,7 @@ def rebalance(pool: Pool, encoder: Encoder, cycle: int, settings: RoundSettings)
         "guarded": int((guards[: len(pool.images)] != "").sum()),
         "selector": describe(settings.selector),
         "generator": describe(settings.generator),
-        "notes": _notes(nearer),
+        "notes": notes,
         "seconds": clock.seconds,
     }
     writer.commit(summary)
@@ -166,7 +167,7 @@ def rebalance(pool: Pool, encoder: Encoder, cycle: int, settings: RoundSettings)
         f"{100 * nearer.mean():.0f} % nearer to their own anchor than to a random one, "
         f"{accepted.sum()} accepted; the pool holds {len(pool)}"
     )
-    for note in summary["notes"]:
+    for note in notes:
         log.warning("cycle %d: %s", cycle, note)
     return summary
 

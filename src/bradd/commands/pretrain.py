@@ -23,7 +23,7 @@ from bradd.data.training_set import TrainingSet, open_training_set
 from bradd.errors import BraddError
 from bradd.generate import Generator
 from bradd.pool import EpochLength, Pool
-from bradd.presets import Facts, Settings, resolve
+from bradd.presets import Facts, Settings, resolve, usable_cores
 from bradd.rebalancing import Candidates, check_round
 from bradd.reporting import write_report
 from bradd.run import Run
@@ -146,7 +146,7 @@ def pretrain(
             given["data"],
             given.get("longtail"),
             given.get("seed", 0),
-            given.get("num_workers") or 2,
+            given.get("num_workers", usable_cores()),
             given.get("max_unreadable", MAX_UNREADABLE),
         )
         facts = Facts.of_machine(len(training_set.images), training_set.shorter_side)
@@ -156,8 +156,7 @@ def pretrain(
         with torch.random.fork_rng():
             torch.manual_seed(derive_seed(settings.seed, "initial weights"))
             module = _module(create_backbone(plan), settings, len(training_set.images))
-        if settings.cycles > 1:
-            check_round(len(training_set.images), settings.round_settings())
+        check_round(len(training_set.images), settings.round_settings())
         if not resume:
             run.prepare(overwrite=overwrite)
             training_set.write(run.manifest, run.unreadable)
@@ -250,18 +249,16 @@ def _fit(
     sampler = pool.sampler(settings.seed, settings.batch_size, settings.epoch_length)
     metrics = EpochMetrics(run.metrics, settings.batch_size)
     callbacks: list[L.Callback] = [
-        metrics,
-        TrainingProgress(metrics, sampler, settings.cycles, settings.epochs_per_cycle),
-        SaveLast(run.checkpoint),
-    ]
-    if settings.cycles > 1:
-        rebalance = Rebalance(
+        Rebalance(
             pool,
             every_n_epochs=settings.epochs_per_cycle,
             image_size=settings.image_size,
             **vars(settings.round_settings()),
-        )
-        callbacks.insert(0, rebalance)
+        ),
+        metrics,
+        TrainingProgress(metrics, sampler, settings.cycles, settings.epochs_per_cycle),
+        SaveLast(run.checkpoint),
+    ]
     trainer = L.Trainer(
         max_epochs=settings.epochs,
         accelerator="auto",

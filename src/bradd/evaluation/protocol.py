@@ -51,5 +51,12 @@ class StandardProtocol:
                     "penalties and tolerances are positive, and shares lie between 0 and 1."
                 )
 
+    def describe(self) -> str:
+        """One line for people."""
+        return (
+            f"kNN k = {self.knn_k}, cosine, T = {self.knn_temperature}; linear probe, penalty "
+            f"chosen on {100 * self.linear_validation_share:.0f} % of the training images"
+        )
+
 
 STANDARD_PROTOCOL = StandardProtocol()

@@ -31,7 +31,7 @@ class VelocityNetwork(nn.Module):
     def __init__(self, image_size: int, embedding_size: int, channels: tuple[int, ...]) -> None:
         super().__init__()
         self.image_size = image_size
-        self.shuffle = max(1, 2 ** round(math.log2(image_size / 16)))
+        self.shuffle = max(2 if image_size >= 16 else 1, 2 ** round(math.log2(image_size / 16)))
         multiple = self.shuffle * 2 ** (len(channels) - 1)
         self.padded_size = math.ceil(image_size / multiple) * multiple
         self.unet: Any = UNet2DModel(

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from samples import SIZE, picture
+from PIL import Image
+
+from bradd.data import SubsetImages, folder_images
+from bradd.embedding import Encoder, embed
+from bradd.errors import BraddError
+from bradd.generate import Duplicate, Generator
+from bradd.pool import Pool
+from bradd.rebalancing import RoundSettings, check_round, rebalance
+from bradd.select import KNNDistance
+
+SETTINGS = RoundSettings(KNNDistance(3), Duplicate(), n_anchors=4, n_variations=3, batch_size=5)
+
+
+class Elsewhere(Generator):
+    """Gives the picture of another anchor: every variation has left its own."""
+
+    def generate(self, anchors, embeddings, seeds):  # type: ignore[no-untyped-def]
+        return [picture(999) for _ in anchors]
+
+
+def _made(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def selected(pool: Pool, cycle: int = 1) -> list[str]:
+    table = pq.read_table(pool.ledger.round_folder(cycle) / "selection.parquet")
+    return sorted(row["name"] for row in table.to_pylist() if row["selected"])
+
+
+def test_a_round_duplicates_what_is_far_from_its_neighbours(
+    folder: Path, tmp_path: Path, encoder: Encoder
+) -> None:
+    pool = Pool(folder, tmp_path / "run")
+    summary = rebalance(pool, encoder, 1, SETTINGS)
+    embeddings = embed(pool.images, encoder)
+    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    distances = np.sort(np.linalg.norm(unit[:, None] - unit[None], axis=2), axis=1)[:, 3]
+    expected = sorted(pool.name(int(index)) for index in np.argsort(-distances)[:4])
+    assert selected(pool) == expected
+    assert (summary["accepted"], summary["nearer_own"], len(pool)) == (12, 1.0, 52)
+    for variation in pool.ledger.variations(1):
+        kept = np.asarray(Image.open(tmp_path / "run" / variation.file))
+        assert np.array_equal(kept, np.asarray(Image.open(folder / variation.anchor_name)))
+
+
+@pytest.mark.parametrize("name", ["a/00.png", "m/17.png", "z/99.png"])
+def test_a_planted_outlier_is_an_anchor_under_its_own_name(
+    tmp_path: Path, encoder: Encoder, name: str
+) -> None:
+    """Black above white among pictures much like each other, through the whole path."""
+    folder = tmp_path / "photos"
+    for number in range(40):
+        path = folder / "am"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.blend(picture(0), picture(number), 0.1).save(path)
+    outlier = np.zeros((SIZE, SIZE, 3), np.uint8)
+    outlier[: SIZE // 2] = 255
+    Image.fromarray(outlier).save(_made(folder / name))
+    pool = Pool(folder, tmp_path / "run")
+    rebalance(pool, encoder, 1, SETTINGS)
+    rows = [row for row in pool.ledger.variations(1) if row.anchor_name == name]
+    assert len(rows) == 3
+    assert pool.name(rows[0].anchor) == name
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "run" / rows[0].file)), outlier)
+
+
+def test_selection_does_not_depend_on_batches_workers_or_order(
+    folder: Path, tmp_path: Path, encoder: Encoder
+) -> None:
+    images = folder_images(folder)
+    shuffled = SubsetImages(images, np.random.default_rng(0).permutation(len(images)))
+    names = []
+    for number, (source, batch_size, workers) in enumerate(
+        [(images, 256, 0), (images, 1, 0), (images, 7, 2), (shuffled, 16, 1)]
+    ):
+        pool = Pool(source, tmp_path / f"run{number}")
+        settings = replace(SETTINGS, batch_size=batch_size, num_workers=workers, n_anchors=9)
+        rebalance(pool, encoder, 1, settings)
+        names.append(selected(pool))
+        if source is images:
+            first = pq.read_table(tmp_path / "run0/rounds/01/selection.parquet")
+            table = pq.read_table(pool.ledger.round_folder(1) / "selection.parquet")
+            assert table["selected"].to_pylist() == first["selected"].to_pylist()
+    assert names.count(names[0]) == 4
+
+
+def test_blank_and_noise_images_are_never_anchors(
+    folder: Path, tmp_path: Path, encoder: Encoder
+) -> None:
+    Image.new("RGB", (SIZE, SIZE), "white").save(folder / "blank.png")
+    noise = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(folder / "noise.png")
+    guarded, open_to_all = (Pool(folder, tmp_path / name) for name in ("on", "off"))
+    summary = rebalance(guarded, encoder, 1, SETTINGS)
+    rebalance(open_to_all, encoder, 1, replace(SETTINGS, guard=False, n_anchors=42))
+    assert summary["guarded"] == 2
+    assert not {"blank.png", "noise.png"} & set(selected(guarded))
+    assert {"blank.png", "noise.png"} <= set(selected(open_to_all))
+    table = pq.read_table(tmp_path / "on/rounds/01/selection.parquet").to_pylist()
+    assert {row["name"]: row["guard"] for row in table if row["guard"]} == {
+        "blank.png": "blank",
+        "noise.png": "noise",
+    }
+
+
+def test_variations_that_left_their_anchor_are_refused_and_said(
+    folder: Path, tmp_path: Path, encoder: Encoder, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = Pool(folder, tmp_path / "run")
+    settings = replace(SETTINGS, generator=Elsewhere(), n_anchors=10, n_variations=10)
+    summary = rebalance(pool, encoder, 1, settings)
+    rows = pool.ledger.variations(1)
+    assert [r.accepted for r in rows] == [r.own_distance < r.random_distance for r in rows]
+    assert {bool(r.reason) for r in rows if not r.accepted} == {True}
+    assert summary["accepted"] == sum(r.accepted for r in rows) == len(pool) - 40
+    assert 0.3 < summary["nearer_own"] < 0.6  # chance is a half
+    assert "nearer to their own anchor" in caplog.text
+    all_kept = Pool(folder, tmp_path / "all")
+    rebalance(all_kept, encoder, 1, replace(settings, acceptance=False))
+    assert len(all_kept) == 140
+
+
+def test_variations_are_neighbours_but_no_anchors_unless_asked(
+    folder: Path, tmp_path: Path, encoder: Encoder
+) -> None:
+    names = {}
+    for candidates in ("images", "pool"):
+        pool = Pool(folder, tmp_path / candidates)
+        settings = replace(SETTINGS, generator=Elsewhere(), acceptance=False, n_variations=1)
+        settings = replace(settings, n_anchors=2)
+        rebalance(pool, encoder, 1, settings)
+        second = replace(settings, candidates=candidates, n_anchors=40)  # type: ignore[arg-type]
+        rebalance(pool, encoder, 2, second)
+        names[candidates] = selected(pool, 2)
+        table = pq.read_table(pool.ledger.round_folder(2) / "selection.parquet")
+        assert len(table) == 42
+    assert not any(name.startswith("rounds/") for name in names["images"])
+    assert any(name.startswith("rounds/") for name in names["pool"])
+
+
+def test_an_anchor_with_enough_variations_counts_as_served(
+    folder: Path, tmp_path: Path, encoder: Encoder
+) -> None:
+    """With more copies than k its k-th neighbour is a copy, at distance 0."""
+    pool = Pool(folder, tmp_path / "run")
+    rebalance(pool, encoder, 1, SETTINGS)
+    rebalance(pool, encoder, 2, SETTINGS)
+    assert not set(selected(pool, 1)) & set(selected(pool, 2))
+
+
+def test_the_encoder_is_used_in_eval_mode_and_left_as_it_was(
+    folder: Path, tmp_path: Path, encoder: Encoder
+) -> None:
+    encoder.backbone.train()
+    encoder.backbone.get_submodule("mix").eval()
+    before = encoder.fingerprint()
+    rebalance(Pool(folder, tmp_path / "run"), encoder, 1, SETTINGS)
+    assert encoder.fingerprint() == before  # batch norm's statistics would have moved
+    assert [m.training for m in encoder.backbone.modules()] == [True, True, True, False]
+
+
+def test_an_encoder_that_changes_is_refused(folder: Path, tmp_path: Path) -> None:
+    class Drifting(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.ones(()))
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            self.scale.data += 1
+            return images.mean(dim=(2, 3)) * self.scale
+
+    pool = Pool(folder, tmp_path / "run")
+    with pytest.raises(BraddError, match="changed while it embedded"):
+        rebalance(pool, Encoder(Drifting(), SIZE), 1, SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"n_anchors": 1}, "n_anchors is 1: at least 2"),
+        ({"n_anchors": 41}, "n_anchors is 41, but there are 40 images"),
+        ({"n_variations": 0}, "n_variations is 0"),
+        ({"selector": KNNDistance(40)}, r"KNNDistance\(k=40\) needs at least 41 images"),
+    ],
+)
+def test_impossible_rounds_are_refused_beforehand(change: dict[str, object], says: str) -> None:
+    with pytest.raises(BraddError, match=says):
+        check_round(40, replace(SETTINGS, **change))  # type: ignore[arg-type]
