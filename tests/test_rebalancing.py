@@ -7,7 +7,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from samples import SIZE, picture
 from PIL import Image
 
 from bradd.data import SubsetImages, folder_images
@@ -15,8 +14,10 @@ from bradd.embedding import Encoder, embed
 from bradd.errors import BraddError
 from bradd.generate import Duplicate, Generator
 from bradd.pool import Pool
-from bradd.rebalancing import RoundSettings, check_round, rebalance
+from bradd.rebalancing import rebalance
+from bradd.round_settings import RoundSettings, check_round
 from bradd.select import KNNDistance
+from samples import SIZE, picture
 
 SETTINGS = RoundSettings(KNNDistance(3), Duplicate(), n_anchors=4, n_variations=3, batch_size=5)
 

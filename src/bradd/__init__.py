@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from bradd.generate import Duplicate, Generator, RepresentationDiffusion
     from bradd.ledger import Ledger
     from bradd.pool import Pool
-    from bradd.rebalancing import RoundSettings, rebalance
+    from bradd.rebalancing import rebalance
+    from bradd.round_settings import RoundSettings
     from bradd.select import KNNDistance, Selection, Selector, Uniform
     from bradd.ssl import Method, SimCLR, load_backbone
     from bradd.views import SimCLRViews
@@ -43,7 +44,7 @@ _HOMES = {
     "Pool": "bradd.pool",
     "Rebalance": "bradd.callback",
     "RepresentationDiffusion": "bradd.generate",
-    "RoundSettings": "bradd.rebalancing",
+    "RoundSettings": "bradd.round_settings",
     "Selection": "bradd.select",
     "Selector": "bradd.select",
     "SimCLR": "bradd.ssl",

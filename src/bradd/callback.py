@@ -14,7 +14,8 @@ from bradd.embedding import Encoder
 from bradd.errors import BraddError
 from bradd.generate import Generator, RepresentationDiffusion
 from bradd.pool import Pool
-from bradd.rebalancing import Candidates, RoundSettings, check_round, rebalance
+from bradd.rebalancing import rebalance
+from bradd.round_settings import Candidates, RoundSettings, check_round
 from bradd.select import KNNDistance, Selector
 
 __all__ = ["Rebalance"]

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -45,9 +45,10 @@ def console_on() -> Iterator[None]:
 
 
 def say(message: str) -> None:
-    """Print one line of text as it is."""
+    """Print one line of text as it is; bytes of file names that are no UTF-8 by their numbers."""
     if _on:
-        _console.print(Text(message), soft_wrap=True)
+        printable = message.encode("utf-8", "backslashreplace").decode("utf-8")
+        _console.print(Text(printable), soft_wrap=True)
 
 
 def show_table(title: str, header: list[str], rows: list[list[str]]) -> None:
@@ -65,6 +66,16 @@ def show_table(title: str, header: list[str], rows: list[list[str]]) -> None:
     _console.print(table)
 
 
+class _Bar(Progress):
+    """A stage's bar and below it its note: side by side they would not fit 80 columns."""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        for task in self.tasks:
+            if task.fields["note"]:
+                yield Text(f"  {task.fields['note']}", no_wrap=True, overflow="ellipsis")
+
+
 class StageProgress:
     """How far one stage is; made by `stage`."""
 
@@ -77,7 +88,7 @@ class StageProgress:
         self._bar: Progress | None = None
 
     def advance(self, amount: int = 1, note: str = "") -> None:
-        """Count `amount` more units as done; `note` is shown beside the bar."""
+        """Count `amount` more units as done; `note` is shown below the bar."""
         self._done += amount
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], advance=amount, note=note)
@@ -96,14 +107,13 @@ class StageProgress:
 
     def __enter__(self) -> StageProgress:
         if _on and _console.is_terminal:
-            self._bar = Progress(
+            self._bar = _Bar(
                 TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
                 TextColumn("left"),
                 TimeRemainingColumn(),
-                TextColumn("{task.fields[note]}", markup=False),
                 console=_console,
             )
             self._bar.add_task(self._description, total=self._total, note="")

@@ -55,8 +55,8 @@ class Encoder:
         Raises:
             BraddError: The backbone's output is not one vector an image.
         """
-        with _eval_mode(self.backbone):
-            device = next(self.backbone.parameters()).device
+        device = next((part.device for part in self.backbone.parameters()), images.device)
+        with _eval_mode(self.backbone), torch.autocast(device.type, enabled=False):
             embeddings = self.backbone(self._normalise(images.to(device)))
         if embeddings.ndim == 4 and embeddings.shape[2:] == (1, 1):
             embeddings = embeddings.flatten(1)

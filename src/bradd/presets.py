@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
@@ -12,7 +12,7 @@ from bradd.component import settings_of
 from bradd.errors import BraddError
 from bradd.generate import Generator, RepresentationDiffusion
 from bradd.pool import EpochLength
-from bradd.rebalancing import Candidates, RoundSettings
+from bradd.round_settings import Candidates, RoundSettings
 from bradd.select import KNNDistance, Selector
 from bradd.ssl import Method, SimCLR
 from bradd.ssl.optimizer import OPTIMIZERS
@@ -21,6 +21,13 @@ from bradd.views import SimCLRViews
 __all__ = ["PRESETS", "Facts", "Settings", "resolve", "usable_cores"]
 
 PRESETS = ("recommended", "paper")
+
+CHOICES = {
+    "candidates": get_args(Candidates),
+    "epoch_length": get_args(EpochLength),
+    "optimizer": OPTIMIZERS,
+    "precision": ("32-true", "bf16-mixed", "16-mixed"),
+}
 
 
 @dataclass(frozen=True)
@@ -152,10 +159,16 @@ def _common(chosen: dict[str, Any], facts: Facts) -> dict[str, Any]:
         "epochs_per_cycle": 20,
         "n_variations": 5,
         "precision": "bf16-mixed" if facts.cuda else "32-true",
-        # Arrays of a few pixels need no helpers, and forking them would cost more than they do.
-        "num_workers": min(16, facts.cores) if facts.cuda else min(4, facts.cores // 2),
+        "num_workers": _num_workers(facts),
         **_backbone(chosen.get("backbone"), image_size, facts, chosen["preset"]),
     }
+
+
+def _num_workers(facts: Facts) -> int:
+    """Enough to feed a GPU; none beside training on the same cores, unless decoding is the work."""
+    if facts.cuda:
+        return min(16, facts.cores)
+    return 0 if facts.shorter_side <= 64 else min(4, facts.cores)
 
 
 def _image_size(facts: Facts, preset: str) -> int:
@@ -228,10 +241,9 @@ def _check(chosen: dict[str, Any]) -> None:
         raise BraddError(
             f"batch_size is {chosen['batch_size']}: contrastive learning needs at least 2."
         )
-    if chosen["optimizer"] not in OPTIMIZERS:
-        raise BraddError(
-            f"optimizer is {chosen['optimizer']!r}: choose one of {', '.join(OPTIMIZERS)}."
-        )
+    for name, choices in CHOICES.items():
+        if chosen[name] not in choices:
+            raise BraddError(f"{name} is {chosen[name]!r}: choose one of {', '.join(choices)}.")
     if chosen["learning_rate"] <= 0 or chosen["weight_decay"] < 0:
         raise BraddError(
             f"learning_rate is {chosen['learning_rate']} and weight_decay "

@@ -6,93 +6,23 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import torch
-from PIL import Image
 
 from bradd.component import describe
-from bradd.console import say, stage
-from bradd.data.resize import centre_view
+from bradd.console import say
 from bradd.embedding import Encoder, embed
-from bradd.errors import BraddError
-from bradd.generate import Generator, anchor_distances
-from bradd.ledger import RoundWriter
 from bradd.pool import Pool
+from bradd.round_settings import RoundSettings, check_round
 from bradd.seeds import derive_seed
-from bradd.select import Selection, Selector, pixel_guard
+from bradd.select import Selection, pixel_guard
+from bradd.variations import write_variations
 from bradd.views.dataset import CentreViewDataset
 
-__all__ = ["Candidates", "RoundSettings", "check_round", "rebalance"]
+__all__ = ["rebalance"]
 
 log = logging.getLogger(__name__)
-
-Candidates = Literal["images", "pool"]
-
-REFUSED = "nearer to another anchor than to its own"
-
-
-@dataclass(frozen=True)
-class RoundSettings:
-    """How a round is done.
-
-    Attributes:
-        selector: Chooses the anchors.
-        generator: Makes the variations.
-        n_anchors: Anchors a round.
-        n_variations: Variations of each anchor.
-        seed: The run's seed.
-        candidates: Whether anchors are real images only (`"images"`), or may be variations of
-            earlier rounds too (`"pool"`: the paper's Algorithm 1 read to the letter). Neighbours
-            are searched in the whole pool either way.
-        guard: Whether blank and noise images are kept from being anchors.
-        acceptance: Whether variations that are nearer to a random other anchor than to their own
-            are refused. The distances are recorded either way.
-        batch_size: Images embedded or generated at once.
-        num_workers: Processes that decode.
-    """
-
-    selector: Selector
-    generator: Generator
-    n_anchors: int
-    n_variations: int
-    seed: int = 0
-    candidates: Candidates = "images"
-    guard: bool = True
-    acceptance: bool = True
-    batch_size: int = 256
-    num_workers: int = 0
-
-
-def check_round(images: int, settings: RoundSettings) -> None:
-    """Raise before any long work what would make a round impossible.
-
-    Args:
-        images: Number of real images.
-        settings: Of the round.
-
-    Raises:
-        BraddError: Names the setting and says which values are possible.
-    """
-    if settings.n_anchors < 2:
-        raise BraddError(
-            f"n_anchors is {settings.n_anchors}: at least 2 are needed, since a variation is "
-            "accepted by comparing its own anchor with another."
-        )
-    if settings.n_anchors > images:
-        raise BraddError(
-            f"n_anchors is {settings.n_anchors}, but there are {images} images: choose at most "
-            "that many."
-        )
-    if settings.n_variations < 1:
-        raise BraddError(f"n_variations is {settings.n_variations}: it must be at least 1.")
-    if images < settings.selector.minimum_images():
-        raise BraddError(
-            f"{describe(settings.selector)} needs at least {settings.selector.minimum_images()} "
-            f"images; there are {images}. Add images or choose a smaller k."
-        )
 
 
 def rebalance(pool: Pool, encoder: Encoder, cycle: int, settings: RoundSettings) -> dict[str, Any]:
@@ -137,9 +67,8 @@ def rebalance(pool: Pool, encoder: Encoder, cycle: int, settings: RoundSettings)
         )
     writer = pool.ledger.start_round(cycle)
     writer.add_selection(_selection_columns(pool, selection, candidates, guards))
-    accepted, nearer = _generate(
-        pool, encoder, embeddings, selection, cycle, settings, writer, clock
-    )
+    nearer = write_variations(pool, encoder, embeddings, selection, cycle, settings, writer, clock)
+    accepted = nearer | (not settings.acceptance)
     notes = _notes(nearer)
     summary: dict[str, Any] = {
         "cycle": cycle,
@@ -219,76 +148,6 @@ def _selection_columns(
         "candidate": candidates,
         "guard": guards.tolist(),
     }
-
-
-def _generate(
-    pool: Pool,
-    encoder: Encoder,
-    embeddings: np.ndarray,
-    selection: Selection,
-    cycle: int,
-    settings: RoundSettings,
-    writer: RoundWriter,
-    clock: _Clock,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Generate, judge and write all variations; which are accepted and which nearer, `[V]`."""
-    generator, anchors = settings.generator, selection.indices
-    for anchor in anchors:
-        view = centre_view(pool.load(int(anchor)), encoder.image_size)
-        writer.add_anchor(int(anchor), Image.fromarray(view.transpose(1, 2, 0)))
-    own = np.repeat(np.arange(len(anchors)), settings.n_variations)
-    numbers = np.tile(np.arange(settings.n_variations), len(anchors))
-    seeds = [
-        derive_seed(settings.seed, "generate", cycle, int(anchors[row]), int(number))
-        for row, number in zip(own, numbers, strict=True)
-    ]
-    facts: dict[str, Any] = {
-        "generator": describe(generator),
-        "generator_revision": generator.revision(),
-        "external_data": generator.external_data,
-    }
-    nearer = np.zeros(len(own), dtype=bool)
-    with stage(f"cycle {cycle}: generate", len(own)) as progress:
-        for start in range(0, len(own), settings.batch_size):
-            batch = slice(start, start + settings.batch_size)
-            rows = own[batch]
-            with clock("generate"):
-                pictures = generator.generate(
-                    [pool.load(int(index)) for index in anchors[rows]],
-                    embeddings[anchors[rows]],
-                    seeds[batch],
-                )
-            with clock("accept"):
-                own_distance, random_distance = anchor_distances(
-                    _embed_pictures(pictures, encoder),
-                    embeddings[anchors],
-                    rows,
-                    derive_seed(settings.seed, "accept", cycle, start),
-                )
-                nearer[batch] = own_distance < random_distance
-            for position, picture in enumerate(pictures):
-                variation, anchor = start + position, int(anchors[rows[position]])
-                keep = bool(nearer[variation]) or not settings.acceptance
-                writer.add(
-                    picture,
-                    number=int(numbers[variation]),
-                    anchor=anchor,
-                    anchor_name=pool.name(anchor),
-                    seed=seeds[variation],
-                    anchor_score=float(selection.scores[anchor]),
-                    own_distance=float(own_distance[position]),
-                    random_distance=float(random_distance[position]),
-                    accepted=keep,
-                    reason="" if keep else REFUSED,
-                    **facts,
-                )
-            progress.advance(len(pictures))
-    return nearer | (not settings.acceptance), nearer
-
-
-def _embed_pictures(pictures: list[Image.Image], encoder: Encoder) -> np.ndarray:
-    views = np.stack([centre_view(picture, encoder.image_size) for picture in pictures])
-    return encoder(torch.from_numpy(views))
 
 
 def _notes(nearer: np.ndarray) -> list[str]:

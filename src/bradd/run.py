@@ -12,7 +12,7 @@ import yaml
 from bradd.errors import BraddError
 from bradd.files import write_atomically, write_errors
 
-__all__ = ["Run"]
+__all__ = ["Run", "read_settings"]
 
 # Everything bradd writes into a run's folder, and so all that --overwrite may remove.
 FILES = (
@@ -38,7 +38,7 @@ class Run:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+        self.folder = Path(folder).expanduser()
         self.config = self.folder / "config.yaml"
         self.checkpoint = self.folder / "checkpoints" / "last.ckpt"
         self.backbone = self.folder / "backbone.safetensors"
@@ -52,21 +52,40 @@ class Run:
         """Whether the folder holds a run."""
         return self.config.exists()
 
+    def check_free(self, *, overwrite: bool) -> None:
+        """Check that a new run may be written to the folder.
+
+        Args:
+            overwrite: It may hold a run.
+
+        Raises:
+            BraddError: It holds a run, or files that a run would replace.
+        """
+        with write_errors(self.folder):
+            found = [name for name in (*FILES, *FOLDERS) if (self.folder / name).exists()]
+        if not found or overwrite:
+            return
+        if self.exists():
+            raise BraddError(
+                f"{self.folder} holds a run already. Go on with it by --resume, replace it by "
+                "--overwrite, or choose another --out."
+            )
+        raise BraddError(
+            f"{self.folder} holds what a run would replace: {', '.join(found)}. Choose another "
+            "--out, or --overwrite to remove them."
+        )
+
     def prepare(self, *, overwrite: bool) -> None:
         """Make the folder ready for a new run.
 
         Args:
-            overwrite: Remove the run that is there.
+            overwrite: Remove the run that is there, and nothing else.
 
         Raises:
             BraddError: It holds a run (and `overwrite` is not set), is no folder, or cannot be
                 written to.
         """
-        if self.exists() and not overwrite:
-            raise BraddError(
-                f"{self.folder} holds a run already. Go on with it by --resume, replace it by "
-                "--overwrite, or choose another --out."
-            )
+        self.check_free(overwrite=overwrite)
         self._check_writable()
         with write_errors(self.folder):
             for name in FILES:
@@ -90,7 +109,8 @@ class Run:
 
     def write_config(self, settings: dict[str, Any]) -> None:
         """Write the resolved settings."""
-        text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+        # Escaped, what is not ASCII: a path may hold what a YAML file cannot (bytes, odd spaces).
+        text = yaml.safe_dump(settings, sort_keys=False)
         write_atomically(self.config, text)
 
     def read_config(self) -> dict[str, Any]:
@@ -99,15 +119,9 @@ class Run:
         Raises:
             BraddError: The file is missing or no YAML mapping.
         """
-        try:
-            settings = yaml.safe_load(self.config.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise BraddError(f"{self.folder} holds no run: {self.config} is missing.") from error
-        except yaml.YAMLError as error:
-            raise BraddError(f"{self.config} cannot be read: {error}") from error
-        if not isinstance(settings, dict):
-            raise BraddError(f"{self.config} is no mapping of settings.")
-        return settings
+        if not self.exists():
+            raise BraddError(f"{self.folder} holds no run: {self.config} is missing.")
+        return read_settings(self.config)
 
     def steps(self) -> int:
         """Training steps done, as `metrics.csv` says; 0 before the first epoch's end."""
@@ -116,6 +130,13 @@ class Run:
         with self.metrics.open(newline="", encoding="utf-8") as file:
             return max((int(row["step"]) for row in csv.DictReader(file)), default=0)
 
+    def unreadable_names(self) -> set[str]:
+        """Names of the images that were skipped, as `unreadable.csv` lists them."""
+        if not self.unreadable.exists():
+            return set()
+        with self.unreadable.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+            return {row["name"] for row in csv.DictReader(file)}
+
     def _check_writable(self) -> None:
         probe = self.folder / ".bradd-can-write"
         try:
@@ -123,7 +144,23 @@ class Run:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 probe.touch()
                 probe.unlink()
-        except (FileExistsError, NotADirectoryError) as error:
+        except OSError as error:  # a file of that name, or above it, or no file system to write to
             raise BraddError(
-                f"{self.folder} is not a folder, or lies below a file. Choose another --out."
+                f"{self.folder} cannot be a run's folder ({error.strerror}). Choose another --out."
             ) from error
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Read settings from a YAML file.
+
+    Raises:
+        BraddError: The file cannot be read or holds no mapping.
+    """
+    try:
+        settings = yaml.safe_load(path.expanduser().read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
+        raise BraddError(f"The settings in {path} cannot be read: {reason}.") from error
+    if not isinstance(settings, dict):
+        raise BraddError(f"{path} holds no settings: expected lines such as `cycles: 5`.")
+    return settings

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
 from typing import Any, NoReturn
 
 import jsonargparse
 
 from bradd.errors import BraddError
+from bradd.run import read_settings
 
-__all__ = ["CommandParser", "command_parser", "parse"]
+__all__ = ["CommandParser", "SettingError", "checked", "command_parser", "parse"]
 
 # What a component is when only its settings are given, as in `--selector.k 10`.
 DEFAULT_COMPONENTS = {
@@ -20,18 +23,42 @@ DEFAULT_COMPONENTS = {
     "generator": "RepresentationDiffusion",
 }
 
+# How jsonargparse says that there is no setting of that name.
+UNKNOWN = (
+    r"Option '([^']+)' is not accepted",
+    r"nrecognized arguments: -*([^\s=]+)",
+    r"Got value: NestedArg\(key='([\w.]+)'",
+)
+
+
+class SettingError(BraddError):
+    """A wrong setting.
+
+    Attributes:
+        setting: Its name, for a component's setting with a dot; empty for the command's own.
+        problem: What is wrong with it.
+    """
+
+    def __init__(self, setting: str, problem: str, command: str) -> None:
+        super().__init__(f"{setting or command} {problem}")
+        self.setting = setting
+        self.problem = problem
+
 
 class CommandParser(jsonargparse.ArgumentParser):
-    """A parser whose errors are `BraddError`s that suggest the nearest name."""
+    """A parser whose errors are `BraddError`s that suggest the nearest name.
+
+    jsonargparse makes one for each component, too; the command's passes on its errors.
+    """
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise instead of printing the usage and exiting."""
-        raise BraddError(_explain(message, self)) from ex
+        raise _explain(message, ex, self) from ex
 
 
 def command_parser(function: Callable[..., Any]) -> CommandParser:
     """A parser of the function's arguments, with `--config` and `--print_config`."""
-    parser = CommandParser(prog=f"bradd {function.__name__}")
+    parser = CommandParser(prog=f"bradd {function.__name__}", allow_abbrev=False)
     parser.add_argument("--config", action="config", help="Read settings from a YAML file.")
     parser.add_function_arguments(function, as_positional=False)
     return parser
@@ -41,14 +68,40 @@ def parse(function: Callable[..., Any], arguments: list[str]) -> dict[str, Any]:
     """The function's arguments from a command line.
 
     Beyond what jsonargparse reads: a switch without a value is on, components go by their class
-    names in any case, and a component's settings may stand alone or before its name.
+    names in any case, a component's settings may stand alone or before its name, and what is given
+    on the command line goes before what a YAML file says, wherever `--config` stands.
 
     Raises:
         BraddError: A setting is unknown or its value is wrong; a near name is suggested.
     """
     parser = command_parser(function)
-    arguments = _components_first(_switches(arguments, parser))
-    settings: dict[str, Any] = vars(parser.instantiate(parser.parse_args(arguments)))
+    pairs = _split_values(_switches(arguments, parser))
+    for name, value in pairs:
+        if name == "--config" and value is not None:
+            read_settings(Path(value))
+    return _build(parser, parser.parse_args(_in_order(pairs)))
+
+
+def checked(function: Callable[..., Any], settings: dict[str, Any]) -> dict[str, Any]:
+    """Some of the function's arguments, checked and built as those from a command line are.
+
+    Args:
+        function: A command.
+        settings: Values and components, or plain values as config.yaml holds them.
+
+    Raises:
+        BraddError: A setting is unknown or its value is wrong.
+    """
+    parser = command_parser(function)
+    built = _build(parser, parser.parse_object(settings))
+    return {name: built[name] for name in settings}
+
+
+def _build(parser: CommandParser, parsed: Any) -> dict[str, Any]:
+    try:
+        settings: dict[str, Any] = vars(parser.instantiate(parsed))
+    except ValueError as error:  # around a component that refuses its settings
+        raise next((e for e in _causes(error) if isinstance(e, BraddError)), error) from None
     settings.pop("config", None)
     return settings
 
@@ -56,29 +109,31 @@ def parse(function: Callable[..., Any], arguments: list[str]) -> dict[str, Any]:
 def _switches(arguments: list[str], parser: CommandParser) -> list[str]:
     """`--resume` alone means `--resume=true`."""
     switches = {f"--{action.dest}" for action in parser._actions if action.default is False}
-    following = [*arguments[1:], "--"]
     return [
         f"{argument}=true" if argument in switches and after.startswith("--") else argument
-        for argument, after in zip(arguments, following, strict=True)
+        for argument, after in pairwise([*arguments, "--"])
     ]
 
 
-def _components_first(arguments: list[str]) -> list[str]:
-    """Put the names of components, spelt as their classes are, before their settings."""
-    first: list[str] = []
-    rest = _split_values(arguments)
-    from_file = any(name == "--config" for name, _ in rest)
+def _in_order(pairs: list[tuple[str, str | None]]) -> list[str]:
+    """Defaults before files before the command line, and components before their settings."""
+    defaults: list[str] = []
+    named: list[str] = []
     for component, default in DEFAULT_COMPONENTS.items():
         option = f"--{component}"
-        named = [value for name, value in rest if name == option and value is not None]
-        rest = [(name, value) for name, value in rest if name != option]
-        if named:
-            first += [f"{option}={_class_name(component, named[-1])}"]
-        elif not from_file and any(
-            name.startswith(f"{option}.") and name != f"{option}.help" for name, _ in rest
-        ):
-            first += [f"{option}={default}"]
-    return first + [name if value is None else f"{name}={value}" for name, value in rest]
+        names = [value for name, value in pairs if name == option and value is not None]
+        pairs = [pair for pair in pairs if pair[0] != option or pair[1] is None]
+        if names:
+            named.append(f"{option}={_class_name(component, names[-1])}")
+        elif any(name.startswith(f"{option}.") and name != f"{option}.help" for name, _ in pairs):
+            defaults.append(f"{option}={default}")
+    files = [f"{name}={value}" for name, value in pairs if name == "--config" and value is not None]
+    rest = [
+        name if value is None else f"{name}={value}"
+        for name, value in pairs
+        if name != "--config" or value is None
+    ]
+    return defaults + files + named + rest
 
 
 def _split_values(arguments: list[str]) -> list[tuple[str, str | None]]:
@@ -96,10 +151,10 @@ def _split_values(arguments: list[str]) -> list[tuple[str, str | None]]:
 
 
 def _class_name(component: str, given: str) -> str:
-    """A class path as it is; a name that differs from a known class's in case alone as that's."""
+    """A class path or mapping as it is; a name in another case as its class spells it."""
     import bradd
 
-    if "." in given:
+    if "." in given or given.startswith("{"):
         return given
     base = getattr(bradd, component.capitalize())
     known = {cls.__name__.lower(): cls.__name__ for cls in _subclasses(base)}
@@ -120,16 +175,46 @@ def _subclasses(base: type) -> list[type]:
     return children + [cls for child in children for cls in _subclasses(child)]
 
 
-def _explain(message: str, parser: CommandParser) -> str:
-    """The parser's message, or for an unknown name the nearest known one."""
+def _explain(message: str, error: Exception | None, parser: CommandParser) -> BraddError:
+    """The parser's message in one sentence."""
+    causes = list(_causes(error))
+    key = re.match(r'Parser key "([\w.]+)"', message)
+    setting = key[1] if key else ""
+    for cause in causes:
+        if isinstance(cause, SettingError):  # of a component's own parser
+            return SettingError(
+                f"{setting}.{cause.setting}".rstrip("."), cause.problem, parser.prog
+            )
+    reason = " ".join(str(causes[-1] if causes else message).split())
+    for pattern in UNKNOWN:
+        if found := re.search(pattern, reason):
+            return SettingError(setting, _unknown(found[1], parser), parser.prog)
+    if found := re.match(r"(?:Expected a|Not a valid subclass of) (.+)\. Got value: (\S*)", reason):
+        expected = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", found[1])
+        expected = re.sub(r"typing\.Literal\[(.*)\]", r"one of \1", expected)
+        return SettingError(setting, f"is {found[2]!r}: expected {expected}.", parser.prog)
+    if setting in DEFAULT_COMPONENTS and (
+        found := re.match(r"Expected a dot import path string: (\w+)$", reason)
+    ):
+        return BraddError(f"{setting}: write {_class_name(setting, found[1])!r}, not {found[1]!r}.")
+    if setting in DEFAULT_COMPONENTS and reason.endswith("is abstract"):
+        return SettingError(
+            setting,
+            "has settings but no name. Give both: "
+            f"{{class_path: {DEFAULT_COMPONENTS[setting]}, init_args: {{...}}}}.",
+            parser.prog,
+        )
+    return BraddError(f"{setting}: {reason}." if setting else f"{parser.prog}: {reason}.")
+
+
+def _unknown(name: str, parser: CommandParser) -> str:
     names = sorted({action.dest for action in parser._actions} - {"help", "print_config"})
-    patterns = (
-        r"nrecognized arguments.*?--([\w.-]+)",
-        r"[Kk]ey [\"']([\w.]+)[\"'] is not expected",
-    )
-    for pattern in patterns:
-        for name in re.findall(pattern, message):
-            near = difflib.get_close_matches(name, names, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            return f"There is no setting {name!r}.{hint} {parser.prog} --help lists them."
-    return message
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"has no setting {name!r}." + (f" Did you mean {near[0]!r}?" if near else "")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what led to it, the first cause last."""
+    while error is not None:
+        yield error
+        error = error.__cause__

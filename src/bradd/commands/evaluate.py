@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import timm
 import torch
-from timm.models import load_checkpoint
+from timm.models import load_state_dict
 
 from bradd.console import console_on, say, show_table, stage
 from bradd.data import NAMES, LabelledImages, Manifest, open_labelled
@@ -30,7 +31,7 @@ __all__ = ["evaluate"]
 
 
 def evaluate(
-    run: str | None = None,
+    run: str | Path | None = None,
     data: str | None = None,
     *,
     checkpoint: str | None = None,
@@ -93,7 +94,8 @@ class _Subject:
 
     def evaluate(self, batch_size: int, num_workers: int, seed: int) -> dict[str, Any]:
         start = time.perf_counter()
-        train, test = open_labelled(self.data, "train"), open_labelled(self.data, "test")
+        train = self._readable(open_labelled(self.data, "train"))
+        test = self._readable(open_labelled(self.data, "test"))
         features = [
             embed(
                 part.images,
@@ -127,6 +129,14 @@ class _Subject:
             write_report(self.run.folder)
         return result
 
+    def _readable(self, labelled: LabelledImages) -> LabelledImages:
+        """Without the images that the run itself could not read, if these are the same data."""
+        if self.run is None or self.data != self.run.read_config()["data"]:
+            return labelled
+        unreadable = self.run.unreadable_names()
+        names = map(labelled.images.name, range(len(labelled.images)))
+        return labelled.subset([i for i, name in enumerate(names) if name not in unreadable])
+
     def _counts(self, classes: list[str]) -> np.ndarray | None:
         """Training images of each class, where the run's long-tailed subset says them."""
         if self.run is None or not self.run.manifest.exists():
@@ -150,7 +160,7 @@ class _Subject:
 
 
 def _subjects(
-    run: str | None,
+    run: str | Path | None,
     data: str | None,
     checkpoint: str | None,
     backbone: str | None,
@@ -160,22 +170,33 @@ def _subjects(
 ) -> list[_Subject]:
     """Load everything that is to be evaluated, so that a wrong name ends it before long work."""
     if run is not None:
-        return [_subject_of_run(Run(folder.strip()), data, out) for folder in run.split(",")]
+        return [_subject_of_run(Run(each.strip()), data, out) for each in str(run).split(",")]
     if data is None:
         raise BraddError("Say on what to evaluate: --data NAME or a labelled folder.")
     plan = Backbone.choose(str(backbone), image_size, backbone_kwargs)
     model = create_backbone(plan).eval()
     if checkpoint is not None:
-        if not Path(checkpoint).is_file():
-            raise BraddError(f"checkpoint {checkpoint} does not exist.")
-        try:
-            load_checkpoint(model, checkpoint)
-        except RuntimeError as error:
-            raise BraddError(f"{checkpoint} does not fit {plan.describe()}: {error}") from error
+        _load_weights(model, plan, checkpoint)
     default = Path(checkpoint).parent / "results.json" if checkpoint else Path("results.json")
     name = checkpoint or f"{backbone} (random weights)"
     encoder = Encoder(_on_device(model), image_size)
     return [_Subject(name, encoder, data, Path(out) if out else default, None)]
+
+
+def _load_weights(model: torch.nn.Module, plan: Backbone, checkpoint: str) -> None:
+    """Load a checkpoint as timm and others write it; a classifier in it is left out."""
+    if not Path(checkpoint).is_file():
+        raise BraddError(f"checkpoint {checkpoint} does not exist.")
+    classifiers = timm.models.get_pretrained_cfg_value(plan.name, "classifier") or ()
+    if isinstance(classifiers, str):
+        classifiers = (classifiers,)
+    heads = tuple(f"{name}." for name in classifiers)
+    try:
+        weights = load_state_dict(checkpoint, weights_only=True)
+        model.load_state_dict({k: v for k, v in weights.items() if not k.startswith(heads)})
+    except Exception as error:  # a broken or foreign file may bring about anything
+        reason = str(error) or type(error).__name__
+        raise BraddError(f"{checkpoint} does not fit {plan.describe()}: {reason}") from error
 
 
 def _subject_of_run(run: Run, data: str | None, out: str | None) -> _Subject:

@@ -24,12 +24,12 @@ from bradd.errors import BraddError
 from bradd.generate import Generator
 from bradd.pool import EpochLength, Pool
 from bradd.presets import Facts, Settings, resolve, usable_cores
-from bradd.rebalancing import Candidates, check_round
 from bradd.reporting import write_report
+from bradd.round_settings import Candidates, check_round
 from bradd.run import Run
 from bradd.seeds import derive_seed
 from bradd.select import Selector
-from bradd.signature import command_parser
+from bradd.signature import checked
 from bradd.ssl import Backbone, Method, create_backbone
 from bradd.ssl.backbone import load_snippet, save_backbone
 from bradd.ssl.pretraining import Pretraining
@@ -45,8 +45,8 @@ FREE_ON_RESUME = ("num_workers",)
 
 
 def pretrain(
-    data: str | None = None,
-    out: str | None = None,
+    data: str | Path | None = None,
+    out: str | Path | None = None,
     *,
     preset: Literal["recommended", "paper"] | None = None,
     longtail: str | None = None,
@@ -70,7 +70,7 @@ def pretrain(
     learning_rate: float | None = None,
     weight_decay: float | None = None,
     warmup_epochs: int | None = None,
-    precision: str | None = None,
+    precision: Literal["32-true", "16-mixed", "bf16-mixed"] | None = None,
     seed: int | None = None,
     num_workers: int | None = None,
     max_unreadable: float | None = None,
@@ -116,7 +116,7 @@ def pretrain(
             for 512, in proportion.
         weight_decay: Of weights, not of biases and norms. Default: sgd 1e-4, adamw 0.05.
         warmup_epochs: Epochs in which the learning rate rises. Default: a tenth, at most 10.
-        precision: Lightning's. Default: bf16-mixed on a GPU, else 32-true.
+        precision: As Lightning names it. Default: bf16-mixed on a GPU, else 32-true.
         seed: Of everything random. Default: 0.
         num_workers: Processes that decode. Default: by the machine.
         max_unreadable: Share of unreadable images that is skipped and listed rather than refused.
@@ -135,12 +135,15 @@ def pretrain(
         for name, value in locals().items()
         if name not in ("out", "resume", "overwrite") and value is not None
     }
-    if out is None:
+    if not out:
         raise BraddError("Say where the run is to be kept: --out runs/NAME.")
+    given = checked(pretrain, given)
     run = Run(out)
     with console_on(), _quiet_lightning():
         if resume:
             given = _saved_settings(run, given)
+        else:
+            run.check_free(overwrite=overwrite)
         _check_data(given.get("data"), run)
         training_set = open_training_set(
             given["data"],
@@ -157,6 +160,7 @@ def pretrain(
             torch.manual_seed(derive_seed(settings.seed, "initial weights"))
             module = _module(create_backbone(plan), settings, len(training_set.images))
         check_round(len(training_set.images), settings.round_settings())
+        _check_batch(settings.batch_size, len(training_set.images))
         if not resume:
             run.prepare(overwrite=overwrite)
             training_set.write(run.manifest, run.unreadable)
@@ -165,19 +169,27 @@ def pretrain(
         _fit(run, settings, module, training_set, resume)
         save_backbone(module.backbone, plan, run.backbone, {"seed": settings.seed})
         write_report(run.folder)
-        _say_what_next(run, plan, given["data"])
+        _say_what_next(run, plan)
     return run.folder
 
 
-def _check_data(data: str | None, run: Run) -> None:
-    if data is None:
+def _check_data(data: str | Path | None, run: Run) -> None:
+    if not data:
         raise BraddError(f"Say what to train on: --data FOLDER, or one of {', '.join(NAMES)}.")
-    if data in NAMES or not Path(data).is_dir():
+    folder = Path(data).expanduser()
+    if data in NAMES or not folder.is_dir():
         return
-    if run.folder.resolve().is_relative_to(Path(data).resolve()):
+    if run.folder.resolve().is_relative_to(folder.resolve()):
         raise BraddError(
             f"out ({run.folder}) lies inside data ({data}): the next run would train on this "
             "one's variations. Choose a folder outside."
+        )
+
+
+def _check_batch(batch_size: int, images: int) -> None:
+    if batch_size > images:
+        raise BraddError(
+            f"batch_size is {batch_size}, but there are {images} images: choose at most that many."
         )
 
 
@@ -192,13 +204,8 @@ def _saved_settings(run: Run, given: dict[str, Any]) -> dict[str, Any]:
                 f"{_plain(name, value)!r}. Resume without it, or start another run."
             )
     free = {name: given[name] for name in FREE_ON_RESUME if name in given}
-    parser = command_parser(pretrain)
-    parsed = parser.instantiate(parser.parse_object(saved))
-    return {
-        name: value
-        for name, value in {**vars(parsed), **free}.items()
-        if value is not None and name not in ("config", "out", "resume", "overwrite")
-    }
+    settings = {**checked(pretrain, saved), **free}
+    return {name: value for name, value in settings.items() if value is not None and name != "out"}
 
 
 def _plain(name: str, value: Any) -> Any:
@@ -293,7 +300,7 @@ def _say_settings(run: Run, settings: Settings, plan: Backbone, images: Training
         say(f"  {name}: {shown}")
 
 
-def _say_what_next(run: Run, plan: Backbone, data: str) -> None:
+def _say_what_next(run: Run, plan: Backbone) -> None:
     say(f"\nDone. Look at {run.report}")
     say(f"Evaluate it: bradd evaluate --run {run.folder}")
     say("Load the backbone:")

@@ -12,7 +12,7 @@ from bradd.run import Run
 __all__ = ["report"]
 
 
-def report(run: str, picture: str | None = None) -> Path:
+def report(run: str | Path, picture: str | Path | None = None) -> Path:
     """Write a run's report.html from what lies in its folder.
 
     Args:
@@ -28,9 +28,9 @@ def report(run: str, picture: str | None = None) -> Path:
     if not Run(run).exists():
         raise BraddError(f"There is no run in {run} (config.yaml is missing).")
     with console_on():
-        page = write_report(Path(run))
+        page = write_report(Run(run).folder)
         say(f"Look at {page}")
         if picture is not None:
-            write_contact_sheet(Path(run), Path(picture))
+            write_contact_sheet(Run(run).folder, Path(picture))
             say(f"and at {picture}")
     return page

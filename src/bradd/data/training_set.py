@@ -41,7 +41,7 @@ class TrainingSet:
 
 
 def open_training_set(
-    data: str, longtail: str | None, seed: int, num_workers: int, max_unreadable: float
+    data: str | Path, longtail: str | None, seed: int, num_workers: int, max_unreadable: float
 ) -> TrainingSet:
     """Open the images and decode each once, so that training meets no surprise.
 

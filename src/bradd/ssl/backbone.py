@@ -12,7 +12,7 @@ import timm
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from bradd.errors import BraddError
 from bradd.files import replace_atomically
@@ -90,7 +90,7 @@ def create_backbone(backbone: Backbone) -> nn.Module:
         if backbone.stem_stride:
             _replace_stem(model, backbone.stem_stride)
         embedding_size(model, backbone.image_size)
-    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
+    except Exception as error:  # timm hardly checks its arguments: anything may come of wrong ones
         raise BraddError(
             f"timm cannot build {backbone.describe()}: {error}. Choose another backbone, "
             "backbone_kwargs or image_size."
@@ -99,12 +99,19 @@ def create_backbone(backbone: Backbone) -> nn.Module:
 
 
 def embedding_size(model: nn.Module, image_size: int) -> int:
-    """D, found by embedding a blank image."""
+    """D, found by embedding a blank image.
+
+    Raises:
+        ValueError: The output is not one vector an image.
+    """
     training = model.training
     with torch.no_grad():
-        size = int(model.eval()(torch.zeros(1, 3, image_size, image_size)).shape[-1])
+        output = model.eval()(torch.zeros(1, 3, image_size, image_size))
     model.train(training)
-    return size
+    if not isinstance(output, Tensor) or output.ndim != 2:
+        shape = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        raise ValueError(f"its output is {shape} for one image, not one vector [1, D]")
+    return output.shape[1]
 
 
 def save_backbone(model: nn.Module, backbone: Backbone, path: Path, facts: dict[str, Any]) -> None:
@@ -128,20 +135,27 @@ def load_backbone(path: str | Path) -> tuple[nn.Module, Backbone, dict[str, Any]
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-        facts = json.loads(metadata[METADATA_KEY])
         state = load_file(path)
     except FileNotFoundError as error:
         raise BraddError(f"{path} does not exist.") from error
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
         raise BraddError(f"{path} is no safetensors file, or damaged: {error}") from error
-    except KeyError as error:
+    try:
+        facts = json.loads(metadata[METADATA_KEY])
+        backbone = Backbone(**facts.pop("backbone"))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise BraddError(
             f"{path} does not say how its model is built: bradd did not write it. Name the timm "
             "model with --backbone and give the file as --checkpoint."
         ) from error
-    backbone = Backbone(**facts.pop("backbone"))
     model = create_backbone(backbone)
-    model.load_state_dict(state)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise BraddError(
+            f"The weights in {path} are not those of {backbone.describe()}, as timm "
+            f"{timm.__version__} builds it: {error}"
+        ) from error
     return model.eval(), backbone, facts
 
 

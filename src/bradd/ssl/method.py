@@ -12,6 +12,9 @@ __all__ = ["Method"]
 class Method(nn.Module, ABC):
     """A method is its settings, the heads it trains besides the backbone, and one short step."""
 
+    def __init__(self) -> None:
+        super().__init__()  # without nn.Module's *args and **kwargs, which are no settings
+
     @abstractmethod
     def build(self, embedding_size: int) -> None:
         """Make the heads.

@@ -48,6 +48,6 @@ def learning_rate_at(step: int, steps: int, warmup_steps: int, peak: float) -> f
             start_value=1.0,
             end_value=0.0,
             warmup_steps=warmup_steps,
-            warmup_start_value=1 / (warmup_steps + 1),
+            warmup_start_value=0.0,
         )
     )

@@ -1,0 +1,76 @@
+"""How a round is done, and whether it can be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from bradd.component import describe
+from bradd.errors import BraddError
+from bradd.generate import Generator
+from bradd.select import Selector
+
+__all__ = ["Candidates", "RoundSettings", "check_round"]
+
+Candidates = Literal["images", "pool"]
+
+
+@dataclass(frozen=True)
+class RoundSettings:
+    """How a round is done.
+
+    Attributes:
+        selector: Chooses the anchors.
+        generator: Makes the variations.
+        n_anchors: Anchors a round.
+        n_variations: Variations of each anchor.
+        seed: The run's seed.
+        candidates: Whether anchors are real images only (`"images"`), or may be variations of
+            earlier rounds too (`"pool"`: the paper's Algorithm 1 read to the letter). Neighbours
+            are searched in the whole pool either way.
+        guard: Whether blank and noise images are kept from being anchors.
+        acceptance: Whether variations that are nearer to a random other anchor than to their own
+            are refused. The distances are recorded either way.
+        batch_size: Images embedded or generated at once.
+        num_workers: Processes that decode.
+    """
+
+    selector: Selector
+    generator: Generator
+    n_anchors: int
+    n_variations: int
+    seed: int = 0
+    candidates: Candidates = "images"
+    guard: bool = True
+    acceptance: bool = True
+    batch_size: int = 256
+    num_workers: int = 0
+
+
+def check_round(images: int, settings: RoundSettings) -> None:
+    """Raise before any long work what would make a round impossible.
+
+    Args:
+        images: Number of real images.
+        settings: Of the round.
+
+    Raises:
+        BraddError: Names the setting and says which values are possible.
+    """
+    if settings.n_anchors < 2:
+        raise BraddError(
+            f"n_anchors is {settings.n_anchors}: at least 2 are needed, since a variation is "
+            "accepted by comparing its own anchor with another."
+        )
+    if settings.n_anchors > images:
+        raise BraddError(
+            f"n_anchors is {settings.n_anchors}, but there are {images} images: choose at most "
+            "that many."
+        )
+    if settings.n_variations < 1:
+        raise BraddError(f"n_variations is {settings.n_variations}: it must be at least 1.")
+    if images < settings.selector.minimum_images():
+        raise BraddError(
+            f"{describe(settings.selector)} needs at least {settings.selector.minimum_images()} "
+            f"images; there are {images}. Add images or choose a smaller k."
+        )

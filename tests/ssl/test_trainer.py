@@ -1,0 +1,261 @@
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+from PIL import Image
+from rich.console import Console
+from torch import Tensor, nn
+
+from bradd import console
+from bradd.errors import BraddError
+from bradd.ledger import RoundWriter
+from bradd.pool import EpochLength, Pool
+from bradd.ssl import Method, SimCLR
+from bradd.ssl.optimizer import learning_rate_at
+from bradd.ssl.pretraining import Pretraining
+from bradd.ssl.trainer import EpochMetrics, SaveLast, TrainingProgress, training_loader
+from bradd.views import SimCLRViews
+from samples import SIZE, TinyBackbone, row
+
+BATCH = 8
+VIEWS = SimCLRViews.for_image_size(SIZE)
+
+
+def make_loader(
+    pool: Pool, seed: int = 0, workers: int = 0, length: EpochLength = "matched"
+) -> Any:
+    return training_loader(pool, pool.sampler(seed, BATCH, length), VIEWS, SIZE, workers)
+
+
+def epoch_of(loader: Any, epoch: int) -> list[dict[str, Tensor]]:
+    loader.sampler.set_epoch(epoch)
+    return list(loader)
+
+
+def same(first: list[dict[str, Tensor]], second: list[dict[str, Tensor]]) -> bool:
+    return len(first) == len(second) and all(
+        a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+        for a, b in zip(first, second, strict=True)
+    )
+
+
+def make_module(method: Method | None = None, steps: int = 15) -> Pretraining:
+    torch.manual_seed(0)
+    return Pretraining(
+        TinyBackbone(),
+        method or SimCLR(projection_size=4),
+        image_size=SIZE,
+        seed=0,
+        optimizer="sgd",
+        learning_rate=0.1,
+        weight_decay=1e-4,
+        steps=steps,
+        warmup_steps=5,
+    )
+
+
+def make_trainer(epochs: int, *callbacks: L.Callback) -> L.Trainer:
+    return L.Trainer(
+        max_epochs=epochs,
+        accelerator="cpu",
+        callbacks=list(callbacks),
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=any(isinstance(callback, SaveLast) for callback in callbacks),
+    )
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def pool(folder: Path, tmp_path: Path) -> Pool:
+    return Pool(folder, tmp_path / "run")
+
+
+def test_batches_are_a_function_of_seed_and_epoch(pool: Pool) -> None:
+    batches = epoch_of(make_loader(pool), 3)
+    assert len(batches) == 5
+    assert batches[0]["views"].shape == (BATCH, 2, 3, SIZE, SIZE)
+    assert sorted(torch.cat([batch["index"] for batch in batches]).tolist()) == list(range(40))
+    for workers in (0, 2):
+        torch.manual_seed(workers)  # the global generator has no say
+        assert same(epoch_of(make_loader(pool, workers=workers), 3), batches)
+    loader = make_loader(pool)
+    other = epoch_of(loader, 4)
+    assert not same(other, batches)
+    of_image_0 = [
+        next(b["views"][b["index"] == 0] for b in epoch if (b["index"] == 0).any())
+        for epoch in (batches, other)
+    ]
+    assert not torch.equal(*of_image_0)
+    assert same(epoch_of(loader, 3), batches)
+    assert not same(epoch_of(make_loader(pool, seed=1), 3), batches)
+
+
+def test_a_grown_epoch_is_the_whole_pool(pool: Pool) -> None:
+    matched, grown = make_loader(pool), make_loader(pool, length="grown")
+    writer = RoundWriter(pool.ledger, 1)
+    for anchor in range(10):
+        writer.add(Image.new("RGB", (SIZE, SIZE)), number=0, **row(anchor))
+    writer.commit({})
+    pool.show_rounds(1)
+    assert len(epoch_of(matched, 1)) == len(matched) == 40 // BATCH
+    assert len(epoch_of(grown, 1)) == 50 // BATCH
+    with pytest.raises(TypeError, match="grown"):
+        len(grown)
+
+
+def test_each_epoch_has_its_row(pool: Pool, tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    module = make_module()
+    make_trainer(3, EpochMetrics(path, BATCH)).fit(module, make_loader(pool))
+    rows = rows_of(path)
+    assert list(rows[0])[:2] == ["epoch", "step"]
+    assert [(row["epoch"], row["step"]) for row in rows] == [("0", "5"), ("1", "10"), ("2", "15")]
+    for number, line in enumerate(rows):
+        assert 0 < float(line["loss"]) < 10
+        assert 0 <= float(line["data_wait"]) <= 1
+        assert float(line["images_per_second"]) > 0
+        assert float(line["seconds"]) > 0
+        rates = [learning_rate_at(step, 15, 5, 0.1) for step in range(5 * number, 5 * number + 5)]
+        assert float(line["learning_rate"]) == pytest.approx(sum(rates) / 5, rel=1e-5)
+
+
+def test_data_wait_is_the_share_of_time_without_a_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("bradd.ssl.trainer.time.perf_counter", lambda: now)
+    metrics = EpochMetrics(tmp_path / "metrics.csv", 32)
+    any_: Any = None
+    assert (metrics.data_wait, metrics.images_per_second) == (0, 0)
+    for _ in range(2):  # the second epoch does not remember the first
+        metrics.on_train_epoch_start(any_, any_)
+        for waits, computes in [(3.0, 1.0), (0.0, 4.0)]:
+            now += waits
+            metrics.on_train_batch_start(any_, any_, any_, 0)
+            now += computes
+            metrics.on_train_batch_end(any_, any_, any_, any_, 0)
+        now += 100  # what follows the last batch is not waiting
+        assert metrics.data_wait == pytest.approx(3 / 8)
+        assert metrics.images_per_second == pytest.approx(2 * 32 / 8)
+
+
+def test_rows_of_epochs_done_again_replace_the_old_ones(pool: Pool, tmp_path: Path) -> None:
+    """A run that was at epoch 3 and is resumed from a checkpoint of epoch 1."""
+    path, checkpoint = tmp_path / "metrics.csv", tmp_path / "last.ckpt"
+    make_trainer(2, EpochMetrics(path, BATCH), SaveLast(checkpoint)).fit(
+        make_module(), make_loader(pool)
+    )
+    first = rows_of(path)
+    with path.open("a", encoding="utf-8") as file:
+        file.write("2,15,9,9,9,9,9\n3,20,9,9,9,9,9\n")
+    again = make_trainer(3, EpochMetrics(path, BATCH))
+    again.fit(make_module(), make_loader(pool), ckpt_path=checkpoint, weights_only=True)
+    rows = rows_of(path)
+    assert rows[:2] == first
+    assert [row["epoch"] for row in rows] == ["0", "1", "2"]
+    assert float(rows[2]["loss"]) != 9
+
+
+def test_an_undisturbed_and_a_resumed_run_have_the_same_weights(pool: Pool, tmp_path: Path) -> None:
+    whole = make_module()
+    make_trainer(3).fit(whole, make_loader(pool))
+    checkpoint = tmp_path / "checkpoints" / "last.ckpt"
+    make_trainer(2, SaveLast(checkpoint)).fit(make_module(), make_loader(pool))
+    resumed = make_module()
+    make_trainer(3).fit(resumed, make_loader(pool), ckpt_path=checkpoint, weights_only=True)
+    state = resumed.state_dict()
+    assert all(torch.equal(state[name], value) for name, value in whole.state_dict().items())
+
+
+def test_a_failed_save_leaves_the_old_checkpoint(tmp_path: Path) -> None:
+    class Trainer:
+        content, fails = b"whole", False
+
+        def save_checkpoint(self, path: Path) -> None:
+            path.write_bytes(self.content)
+            if self.fails:
+                raise OSError(28, "No space left on device")
+
+    trainer: Any = Trainer()
+    save = SaveLast(tmp_path / "checkpoints" / "last.ckpt")
+    save.on_train_epoch_end(trainer, None)  # type: ignore[arg-type]
+    trainer.content, trainer.fails = b"hal", True
+    with pytest.raises(BraddError, match="disk is full"):
+        save.on_train_epoch_end(trainer, None)  # type: ignore[arg-type]
+    assert save.path.read_bytes() == b"whole"
+    assert list(save.path.parent.iterdir()) == [save.path]
+
+
+class Diverging(Method):
+    """Its loss is no number from the third batch on."""
+
+    def build(self, embedding_size: int) -> None:
+        self.scale = nn.Parameter(torch.ones(()))
+        self.batches = 0
+
+    def loss(self, backbone: nn.Module, views: list[Tensor]) -> Tensor:
+        self.batches += 1
+        loss: Tensor = backbone(views[0]).mean() * self.scale
+        return loss * float("nan") if self.batches > 2 else loss
+
+
+def test_a_diverging_loss_names_the_step(pool: Pool) -> None:
+    with pytest.raises(BraddError, match=r"loss is nan at step 2: .*learning_rate"):
+        make_trainer(3).fit(make_module(Diverging()), make_loader(pool))
+
+
+def test_every_step_has_its_own_learning_rate_and_randomness(pool: Pool) -> None:
+    class Notes(L.Callback):
+        def __init__(self) -> None:
+            self.steps: list[tuple[float, float]] = []
+
+        def on_before_optimizer_step(
+            self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Any
+        ) -> None:
+            rates = {group["lr"] for group in optimizer.param_groups}
+            self.steps.append((rates.pop(), torch.rand(()).item()))
+            assert not rates
+
+    notes, again = Notes(), Notes()
+    make_trainer(3, notes).fit(make_module(), make_loader(pool))
+    assert [rate for rate, _ in notes.steps] == [learning_rate_at(s, 15, 5, 0.1) for s in range(15)]
+    assert len({number for _, number in notes.steps}) == 15
+    module = make_module()
+    torch.manual_seed(99)
+    make_trainer(3, again).fit(module, make_loader(pool))
+    assert again.steps == notes.steps
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_bar_of_a_cycle_is_closed_at_its_end_and_by_an_error(
+    terminal: bool, pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = io.StringIO()
+    shown_on = Console(file=text, force_terminal=terminal, width=80)
+    monkeypatch.setattr(console, "_console", shown_on)
+    metrics = EpochMetrics(tmp_path / "metrics.csv", BATCH)
+    progress = TrainingProgress(metrics, pool.sampler(0, BATCH), 2, 2)
+    with console.console_on():
+        make_trainer(4, metrics, progress).fit(make_module(steps=20), make_loader(pool))
+    shown = text.getvalue()
+    assert "cycle 1 of 2: train" in shown
+    assert "cycle 2 of 2: train" in shown
+    assert ("10/10" in shown) is ("data_wait" in shown) is terminal
+    assert progress._bar is None
+
+    with console.console_on(), pytest.raises(BraddError, match="diverged"):
+        make_trainer(4, metrics, progress).fit(make_module(Diverging()), make_loader(pool))
+    assert progress._bar is None
+    assert text.getvalue().count("\x1b[?25l") == text.getvalue().count("\x1b[?25h")
