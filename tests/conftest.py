@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from samples import SIZE, TinyBackbone, picture
 
 from bradd.embedding import Encoder
+from samples import SIZE, TinyBackbone, picture
 
 
 @pytest.fixture(autouse=True, scope="session")

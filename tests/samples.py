@@ -54,5 +54,3 @@ def row(anchor: int, accepted: bool = True) -> dict[str, Any]:
         "accepted": accepted,
         "reason": "" if accepted else "why",
     }
-
-

@@ -8,11 +8,11 @@ import lightning as L
 import numpy as np
 import pytest
 import torch
-from samples import SIZE, TinyBackbone
 from torch.utils.data import DataLoader
 
 from bradd import Duplicate, KNNDistance, Pool, Rebalance
 from bradd.errors import BraddError
+from samples import SIZE, TinyBackbone
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -130,9 +130,7 @@ def test_a_round_leaves_the_trainers_randomness_alone(folder: Path, tmp_path: Pa
     assert states[0] == states[1]
 
 
-def test_a_loader_that_does_not_draw_from_the_pool_is_refused(
-    folder: Path, tmp_path: Path
-) -> None:
+def test_a_loader_that_does_not_draw_from_the_pool_is_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(BraddError, match=r"pool\.sampler"):
         fit(folder, tmp_path / "run", epochs=2, sampler=None)
 
@@ -141,7 +139,33 @@ def test_a_module_without_that_part_is_refused_by_name(folder: Path, tmp_path: P
     pool = Pool(folder, tmp_path, transform=to_tensor)
     rebalance = Rebalance(pool, encoder="nett", every_n_epochs=1, image_size=8, n_anchors=2)
     with pytest.raises(BraddError, match="no part called 'nett'; it has backbone"):
-        rebalance.on_fit_start(None, OwnLoop())  # type: ignore[arg-type]
+        rebalance.on_fit_start(L.Trainer(logger=False, accelerator="cpu"), OwnLoop())
+
+
+def test_rounds_of_another_training_are_refused(folder: Path, tmp_path: Path) -> None:
+    fit(folder, tmp_path / "run", epochs=3)
+    with pytest.raises(BraddError, match="holds rounds of another training"):
+        fit(folder, tmp_path / "run", epochs=3)
+
+
+def test_rounds_of_another_selector_are_refused(folder: Path, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "late.ckpt"
+    fit(folder, tmp_path / "run", epochs=3, ckpt=checkpoint)
+    round_json = tmp_path / "run" / "rounds" / "01" / "round.json"
+    round_json.write_text(round_json.read_text().replace("KNNDistance(k=3)", "Uniform()"))
+    with pytest.raises(BraddError, match=r"with the selector Uniform\(\), not KNNDistance\(k=3\)"):
+        fit(folder, tmp_path / "run", epochs=6, ckpt=checkpoint)
+
+
+def test_the_same_callback_starts_a_new_fit_anew(folder: Path, tmp_path: Path) -> None:
+    pool = Pool(folder, tmp_path / "run")
+    rebalance = Rebalance(pool, every_n_epochs=1, image_size=8, n_anchors=2, generator=Duplicate())
+    trainer = L.Trainer(logger=False, accelerator="cpu")
+    saved = {"loops": {"fit_loop": {"epoch_progress": {"current": {"processed": 3}}}}}
+    rebalance.on_load_checkpoint(trainer, OwnLoop(), saved)
+    rebalance.setup(trainer, OwnLoop(), "fit")
+    rebalance.on_fit_start(trainer, OwnLoop())  # would else miss the rounds 1 to 3
+    assert pool.first_epoch == 0
 
 
 def test_missing_rounds_are_named(folder: Path, tmp_path: Path) -> None:

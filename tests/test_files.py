@@ -13,9 +13,14 @@ from bradd.files import replace_atomically, write_atomically, write_errors
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_atomically(path, "old")
-    with pytest.raises(ValueError, match="half way"), replace_atomically(path) as temporary:
-        temporary.write_text("half")
-        raise ValueError("half way")
+
+    def fail_half_way() -> None:
+        with replace_atomically(path) as temporary:
+            temporary.write_text("half")
+            raise ValueError("half way")
+
+    with pytest.raises(ValueError, match="half way"):
+        fail_half_way()
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 

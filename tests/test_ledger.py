@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from samples import picture, row
 
 from bradd.errors import BraddError
 from bradd.ledger import Ledger
+from samples import picture, row
 
 
 def write_round(ledger: Ledger, cycle: int, commit: bool = True) -> None:
@@ -68,11 +69,23 @@ def test_a_lost_picture_is_named(tmp_path: Path) -> None:
         ledger.variations(1)
 
 
+@pytest.mark.parametrize("file", ["/etc/passwd", "../../secret.png"])
+def test_a_table_cannot_name_files_outside_of_the_run(tmp_path: Path, file: str) -> None:
+    ledger = Ledger(tmp_path)
+    write_round(ledger, 1)
+    path = tmp_path / "rounds/01/variations.parquet"
+    rows = pq.read_table(path).to_pylist()
+    rows[0]["file"] = file
+    pq.write_table(pa.Table.from_pylist(rows, schema=pq.read_schema(path)), path)
+    with pytest.raises(BraddError, match="lies outside of the run's folder"):
+        ledger.variations(1)
+
+
 def test_a_damaged_table_is_named(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     write_round(ledger, 1)
     (tmp_path / "rounds/01/variations.parquet").write_bytes(b"PAR1 no")
-    with pytest.raises(BraddError, match="variations.parquet cannot be read"):
+    with pytest.raises(BraddError, match=r"variations.parquet cannot be read"):
         ledger.variations(1)
 
 
@@ -89,6 +102,6 @@ def test_a_full_disk_ends_clearly_and_commits_nothing(
         return opened(path, mode, *rest, **options)
 
     monkeypatch.setattr(Path, "open", full)
-    with pytest.raises(BraddError, match="disk is full.*--resume"):
+    with pytest.raises(BraddError, match=r"disk is full.*--resume"):
         writer.add(picture(0), number=0, **row(1))
     assert ledger.committed() == []

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from samples import picture, row
 from torch.utils.data import DataLoader
 
 from bradd.errors import BraddError
 from bradd.pool import Pool
+from samples import picture, row
 
 
 def grow(pool: Pool, cycle: int, accepted: int, refused: int = 0) -> None:
@@ -64,6 +64,14 @@ def test_workers_that_live_on_notice_a_new_round(folder: Path, tmp_path: Path) -
     sampler.set_epoch(1)
     indices = [int(i) for _, batch in loader for i in batch]
     assert any(index >= 40 for index in indices)
+
+
+def test_reading_past_the_end_is_an_error_and_shows_nothing(folder: Path, tmp_path: Path) -> None:
+    pool = Pool(folder, tmp_path / "run")
+    grow(pool, 1, accepted=3)
+    with pytest.raises(IndexError):
+        pool[40]
+    assert len(list(pool)) == len(pool) == 40  # type: ignore[call-overload]
 
 
 def test_other_images_are_refused(folder: Path, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ GIVEN: dict[str, Any] = {
     "backbone_kwargs": {"depth": 2},
     "image_size": 40,
     "method": SimCLR(0.1),
-    "views": SimCLRViews(count=3),
+    "views": SimCLRViews(flip=0.1),
     "selector": Uniform(),
     "generator": Duplicate(),
     "cycles": 3,
@@ -227,6 +227,14 @@ def test_the_paper_without_a_generator_is_an_error() -> None:
 def test_an_impossible_value_is_named(name: str, value: Any) -> None:
     with pytest.raises(BraddError, match=rf"\b{name}( is)? {value!r}"):
         resolve({name: value}, CPU)
+
+
+def test_settings_that_contradict_each_other_are_refused() -> None:
+    with pytest.raises(BraddError, match=r"views\.count is 3, but SimCLR takes 2 views"):
+        resolve({"views": SimCLRViews(count=3)}, CPU)
+    with pytest.raises(BraddError, match="'grown', which needs acceptance to be false"):
+        resolve({"epoch_length": "grown", "acceptance": True}, CPU)
+    assert not resolve({"epoch_length": "grown"}, CPU).acceptance
 
 
 def test_the_rounds_are_done_as_set() -> None:

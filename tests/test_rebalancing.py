@@ -115,6 +115,37 @@ def test_blank_and_noise_images_are_never_anchors(
     }
 
 
+def test_anchors_are_fewer_where_the_guard_leaves_fewer(
+    folder: Path, tmp_path: Path, encoder: Encoder
+) -> None:
+    for number in range(3):
+        Image.new("RGB", (SIZE, SIZE)).save(folder / f"blank{number}.png")
+    pool = Pool(folder, tmp_path / "run")
+    summary = rebalance(pool, encoder, 1, replace(SETTINGS, n_anchors=43, n_variations=1))
+    assert summary["anchors"] == 40
+    assert summary["notes"] == ["the guard left 40 candidates for 43 anchors"]
+
+
+def test_a_round_is_not_done_twice(folder: Path, tmp_path: Path, encoder: Encoder) -> None:
+    pool = Pool(folder, tmp_path / "run")
+    rebalance(pool, encoder, 1, SETTINGS)
+    with pytest.raises(BraddError, match="holds round 1 already"):
+        rebalance(pool, encoder, 1, SETTINGS)
+    assert len(pool) == 52
+
+
+def test_nothing_is_left_beside_the_round(folder: Path, tmp_path: Path, encoder: Encoder) -> None:
+    pool = Pool(folder, tmp_path / "run")
+    rebalance(pool, encoder, 1, SETTINGS)
+    assert sorted(path.name for path in pool.ledger.round_folder(1).iterdir()) == [
+        "anchors",
+        "round.json",
+        "selection.parquet",
+        "variations",
+        "variations.parquet",
+    ]
+
+
 def test_variations_that_left_their_anchor_are_refused_and_said(
     folder: Path, tmp_path: Path, encoder: Encoder, caplog: pytest.LogCaptureFixture
 ) -> None:

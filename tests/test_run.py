@@ -150,10 +150,3 @@ def test_steps_are_those_of_the_last_epoch(tmp_path: Path) -> None:
     assert run.steps() == 0
     run.metrics.write_text("epoch,step,loss\n0,5,1.0\n1,10,0.5\n")
     assert run.steps() == 10
-
-
-def test_unreadable_names(tmp_path: Path) -> None:
-    run = Run(tmp_path)
-    assert run.unreadable_names() == set()
-    run.unreadable.write_text('name,reason\n"a, b.png",empty\nc.png,truncated\n')
-    assert run.unreadable_names() == {"a, b.png", "c.png"}

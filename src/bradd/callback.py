@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import lightning as L
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from bradd import distributed
+from bradd.component import describe
 from bradd.embedding import Encoder
 from bradd.errors import BraddError
 from bradd.generate import Generator, RepresentationDiffusion
@@ -17,6 +18,7 @@ from bradd.pool import Pool
 from bradd.rebalancing import rebalance
 from bradd.round_settings import Candidates, RoundSettings, check_round
 from bradd.select import KNNDistance, Selector
+from bradd.views.photometric import normalise
 
 __all__ = ["Rebalance"]
 
@@ -35,6 +37,8 @@ class Rebalance(L.Callback):
             embeddings `[B, D]` or `[B, D, 1, 1]`; dots reach inside, e.g. `"student.backbone"`.
         every_n_epochs: Epochs a cycle.
         image_size: Side of the images that are embedded and generated, in pixels.
+        normalise: From 8-bit images `[B, 3, S, S]` to what the encoder was trained on. Default:
+            ImageNet's mean and standard deviation.
         n_anchors: Anchors a round.
         n_variations: Variations of each anchor.
         selector: Default `KNNDistance(5)`.
@@ -57,6 +61,7 @@ class Rebalance(L.Callback):
         encoder: str = "backbone",
         every_n_epochs: int,
         image_size: int,
+        normalise: Callable[[Tensor], Tensor] = normalise,
         n_anchors: int,
         n_variations: int = 5,
         selector: Selector | None = None,
@@ -87,8 +92,13 @@ class Rebalance(L.Callback):
         self.encoder = encoder
         self.every_n_epochs = every_n_epochs
         self.image_size = image_size
+        self.normalise = normalise
         self.settings = settings
-        self._resumed_epoch = 0
+        self._resumed_epoch: int | None = None
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Forget an earlier fit of this callback; a checkpoint is loaded after this."""
+        self._resumed_epoch = None
 
     def on_load_checkpoint(
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
@@ -98,13 +108,30 @@ class Rebalance(L.Callback):
         self._resumed_epoch = progress["current"]["processed"]
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Before the loaders are made: show the rounds of this epoch, and do one that is due."""
+        """Before the loaders are made: show the rounds of this epoch, and do one that is due.
+
+        Raises:
+            BraddError: Several processes; no such encoder; or the pool's folder holds rounds of
+                another training, or lacks some of this one.
+        """
+        if trainer.world_size > 1:
+            raise BraddError(
+                "Rebalance works in one process in this version: use Trainer(devices=1)."
+            )
         self._encoder(pl_module)
-        self.pool.first_epoch = self._resumed_epoch
-        if distributed.rank() == 0 and self.pool.ledger.committed():
+        committed = self.pool.ledger.committed()
+        if committed and self._resumed_epoch is None:
+            raise BraddError(
+                f"{self.pool.ledger.folder} holds rounds of another training: choose an empty "
+                "folder for the pool, or resume that training with Trainer.fit(ckpt_path=...)."
+            )
+        for cycle in committed:
+            self._check_settings(cycle)
+        if committed:
             # A run may have been killed between a round and the table of all rounds.
             self.pool.ledger.write_table()
-        self._bring_up_to(self._resumed_epoch, trainer, pl_module)
+        self.pool.first_epoch = self._resumed_epoch or 0
+        self._bring_up_to(self.pool.first_epoch, trainer, pl_module)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Check that training draws from the pool.
@@ -118,8 +145,7 @@ class Rebalance(L.Callback):
         if not any(getattr(sampler, "pool", None) is self.pool for sampler in samplers):
             raise BraddError(
                 "Rebalance needs a training loader that draws from its pool: "
-                "DataLoader(pool, batch_size=B, sampler=pool.sampler(seed, B), drop_last=True), "
-                "and with several devices Trainer(use_distributed_sampler=False)."
+                "DataLoader(pool, batch_size=B, sampler=pool.sampler(seed, B), drop_last=True)."
             )
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -140,11 +166,22 @@ class Rebalance(L.Callback):
                 f"{self.pool.ledger.folder} lacks the rounds {missing} of a run that is in epoch "
                 f"{epoch}. Restore them, or start the run anew in an empty folder."
             )
-        encoder = Encoder(self._encoder(pl_module), self.image_size)
+        encoder = Encoder(self._encoder(pl_module), self.image_size, self.normalise)
         # A round draws no number that the trainer would have drawn.
-        with torch.random.fork_rng():
-            distributed.on_first_rank(lambda: rebalance(self.pool, encoder, cycle, self.settings))
-        self.pool.show_rounds(cycle)
+        devices = [pl_module.device] if pl_module.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            rebalance(self.pool, encoder, cycle, self.settings)
+
+    def _check_settings(self, cycle: int) -> None:
+        """Refuse a round that was made with other settings than these."""
+        summary = self.pool.ledger.summary(cycle)
+        for name in ("selector", "generator"):
+            mine = describe(getattr(self.settings, name))
+            if summary[name] != mine:
+                raise BraddError(
+                    f"Round {cycle} in {self.pool.ledger.folder} was made with the {name} "
+                    f"{summary[name]}, not {mine}: resume with that one, or use another folder."
+                )
 
     def _encoder(self, pl_module: L.LightningModule) -> nn.Module:
         try:

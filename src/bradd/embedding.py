@@ -56,7 +56,11 @@ class Encoder:
             BraddError: The backbone's output is not one vector an image.
         """
         device = next((part.device for part in self.backbone.parameters()), images.device)
-        with _eval_mode(self.backbone), torch.autocast(device.type, enabled=False):
+        with (
+            _eval_mode(self.backbone),
+            torch.autocast(device.type, enabled=False),
+            torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False),
+        ):
             embeddings = self.backbone(self._normalise(images.to(device)))
         if embeddings.ndim == 4 and embeddings.shape[2:] == (1, 1):
             embeddings = embeddings.flatten(1)

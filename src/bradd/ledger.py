@@ -25,6 +25,8 @@ from bradd.files import replace_atomically, sync_folder, write_errors
 
 __all__ = ["Ledger", "RoundWriter", "Variation"]
 
+VIEWS = "views.npy"
+
 
 @dataclass(frozen=True)
 class Variation:
@@ -122,6 +124,11 @@ class Ledger:
                 f"{path.parent} on to have them made again."
             ) from error
         for row in rows:
+            if Path(row.file).is_absolute() or ".." in Path(row.file).parts:
+                raise BraddError(
+                    f"{path} names {row.file!r}, which lies outside of the run's folder: the table "
+                    "is damaged or not to be trusted."
+                )
             if not (self.folder / row.file).is_file():
                 raise BraddError(
                     f"{self.folder / row.file} is in the ledger, but the file is missing. Restore "
@@ -163,6 +170,13 @@ class RoundWriter:
             for name in ("variations", "anchors"):
                 (self._folder / name).mkdir(parents=True)
 
+    def store_views(self, images: int, size: int) -> np.ndarray:
+        """Room on disk for the centre views of a round, uint8 `[N, 3, S, S]`; gone at `commit`."""
+        with write_errors(self._folder):
+            return np.lib.format.open_memmap(
+                self._folder / VIEWS, mode="w+", dtype=np.uint8, shape=(images, 3, size, size)
+            )
+
     def add_anchor(self, anchor: int, image: Image.Image) -> None:
         """Keep the picture of an anchor as the encoder saw it, for the page."""
         _write_file(self._folder / "anchors" / f"{anchor:08d}.png", _png(image))
@@ -199,6 +213,7 @@ class RoundWriter:
     def commit(self, summary: dict[str, Any]) -> None:
         """Make the round visible, whole, by one rename."""
         final = self._ledger.round_folder(self._cycle)
+        (self._folder / VIEWS).unlink(missing_ok=True)
         with write_errors(self._folder):
             pq.write_table(_table(self._rows), self._folder / "variations.parquet")
             text = json.dumps(summary, indent=2, ensure_ascii=False)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset, Sampler, get_worker_info
 
 from bradd import distributed
 from bradd.data import Images, decode, open_images
@@ -93,7 +93,7 @@ class Pool(Dataset[tuple[Any, int]]):
 
     def _variation(self, index: int) -> Path:
         position = index - len(self.images)
-        if position >= len(self._variations):
+        if position >= len(self._variations) and get_worker_info() is not None:
             # Drawn by a sampler that knows of a round committed after this copy was made.
             self.show_rounds(max(self.ledger.committed(), default=0))
         return self._variations[position]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import asdict, dataclass
 from typing import Any, get_args
@@ -39,17 +40,21 @@ class Facts:
         shorter_side: Median of the images' shorter sides, in pixels.
         cuda: Whether there is a CUDA device.
         cores: Processor cores this process may use.
+        bf16: Whether the CUDA device computes in bfloat16.
     """
 
     images: int
     shorter_side: int
     cuda: bool
     cores: int
+    bf16: bool = True
 
     @classmethod
     def of_machine(cls, images: int, shorter_side: int) -> Facts:
         """The facts of this machine."""
-        return cls(images, shorter_side, torch.cuda.is_available(), usable_cores())
+        cuda = torch.cuda.is_available()
+        bf16 = cuda and torch.cuda.is_bf16_supported(including_emulation=False)
+        return cls(images, shorter_side, cuda, usable_cores(), bf16)
 
 
 def usable_cores() -> int:
@@ -137,7 +142,7 @@ def resolve(given: dict[str, Any], facts: Facts) -> Settings:
         )
     for name, default in _common(chosen, facts).items():
         chosen.setdefault(name, default)
-    for name, default in (_paper() if preset == "paper" else _recommended(facts)).items():
+    for name, default in (_paper() if preset == "paper" else _recommended(chosen, facts)).items():
         chosen.setdefault(name, default)
     for name, default in _training(chosen, facts, preset).items():
         chosen.setdefault(name, default)
@@ -158,10 +163,16 @@ def _common(chosen: dict[str, Any], facts: Facts) -> dict[str, Any]:
         "cycles": 5,
         "epochs_per_cycle": 20,
         "n_variations": 5,
-        "precision": "bf16-mixed" if facts.cuda else "32-true",
+        "precision": _precision(facts),
         "num_workers": _num_workers(facts),
         **_backbone(chosen.get("backbone"), image_size, facts, chosen["preset"]),
     }
+
+
+def _precision(facts: Facts) -> str:
+    if not facts.cuda:
+        return "32-true"
+    return "bf16-mixed" if facts.bf16 else "16-mixed"
 
 
 def _num_workers(facts: Facts) -> int:
@@ -202,14 +213,15 @@ def _paper() -> dict[str, Any]:
     }
 
 
-def _recommended(facts: Facts) -> dict[str, Any]:
+def _recommended(chosen: dict[str, Any], facts: Facts) -> dict[str, Any]:
     """Real anchors only, matched budget, guard and acceptance on."""
     return {
         # The paper's share, 500 of some 15,000, for data of any size.
         "n_anchors": min(500, max(2, facts.images // 30)),
         "candidates": "images",
         "guard": True,
-        "acceptance": True,
+        # Grown epochs must know beforehand how far they grow.
+        "acceptance": chosen.get("epoch_length") != "grown",
         "epoch_length": "matched",
     }
 
@@ -234,9 +246,19 @@ def _training(chosen: dict[str, Any], facts: Facts, preset: str) -> dict[str, An
 
 
 def _check(chosen: dict[str, Any]) -> None:
-    for name in ("cycles", "epochs_per_cycle", "image_size"):
-        if chosen[name] < 1:
-            raise BraddError(f"{name} is {chosen[name]}: it must be at least 1.")
+    if chosen["views"].count != chosen["method"].views:
+        raise BraddError(
+            f"views.count is {chosen['views'].count}, but {type(chosen['method']).__name__} takes "
+            f"{chosen['method'].views} views of each image."
+        )
+    if chosen["epoch_length"] == "grown" and chosen["acceptance"]:
+        raise BraddError(
+            "epoch_length is 'grown', which needs acceptance to be false: the schedule must know "
+            "how many steps there will be."
+        )
+    for name, least in {"cycles": 1, "epochs_per_cycle": 1, "image_size": 8}.items():
+        if chosen[name] < least:
+            raise BraddError(f"{name} is {chosen[name]}: it must be at least {least}.")
     if chosen["batch_size"] < 2:
         raise BraddError(
             f"batch_size is {chosen['batch_size']}: contrastive learning needs at least 2."
@@ -244,7 +266,11 @@ def _check(chosen: dict[str, Any]) -> None:
     for name, choices in CHOICES.items():
         if chosen[name] not in choices:
             raise BraddError(f"{name} is {chosen[name]!r}: choose one of {', '.join(choices)}.")
-    if chosen["learning_rate"] <= 0 or chosen["weight_decay"] < 0:
+    if (
+        not math.isfinite(chosen["learning_rate"])
+        or chosen["learning_rate"] <= 0
+        or chosen["weight_decay"] < 0
+    ):
         raise BraddError(
             f"learning_rate is {chosen['learning_rate']} and weight_decay "
             f"{chosen['weight_decay']}: the one must be above 0, the other not below."

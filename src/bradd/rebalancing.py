@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
 
 from bradd.component import describe
 from bradd.console import say
 from bradd.embedding import Encoder, embed
+from bradd.errors import BraddError
 from bradd.pool import Pool
 from bradd.round_settings import RoundSettings, check_round
 from bradd.seeds import derive_seed
 from bradd.select import Selection, pixel_guard
 from bradd.variations import write_variations
-from bradd.views.dataset import CentreViewDataset
 
 __all__ = ["rebalance"]
 
@@ -44,16 +47,29 @@ def rebalance(pool: Pool, encoder: Encoder, cycle: int, settings: RoundSettings)
             is visible then.
     """
     check_round(len(pool.images), settings)
+    if cycle in pool.ledger.committed():
+        raise BraddError(
+            f"{pool.ledger.folder} holds round {cycle} already: choose the next cycle, or another "
+            "folder."
+        )
+    writer = pool.ledger.start_round(cycle)
     clock = _Clock()
     fingerprint = encoder.fingerprint()
     guards: np.ndarray = np.full(len(pool), "", dtype=object)
+    views = writer.store_views(len(pool), encoder.image_size)
+
+    def inspect(indices: np.ndarray, pixels: np.ndarray) -> None:
+        views[indices] = pixels
+        if settings.guard:
+            guards[indices] = pixel_guard(pixels)
+
     with clock("embed"):
         embeddings = embed(
             pool,
             encoder,
             batch_size=settings.batch_size,
             num_workers=settings.num_workers,
-            inspect=_guard_into(guards) if settings.guard else None,
+            inspect=inspect,
             description=f"cycle {cycle}: embed",
         )
     with clock("select"):
@@ -61,21 +77,21 @@ def rebalance(pool: Pool, encoder: Encoder, cycle: int, settings: RoundSettings)
     settings.generator.device = next(encoder.backbone.parameters()).device
     with clock("fit_generator"):
         settings.generator.fit(
-            CentreViewDataset(pool.images, encoder.image_size),
+            _StoredViews(views[: len(pool.images)]),
             embeddings[: len(pool.images)],
             derive_seed(settings.seed, "fit", cycle),
         )
-    writer = pool.ledger.start_round(cycle)
     writer.add_selection(_selection_columns(pool, selection, candidates, guards))
     nearer = write_variations(pool, encoder, embeddings, selection, cycle, settings, writer, clock)
     accepted = nearer | (not settings.acceptance)
-    notes = _notes(nearer)
+    anchors = len(selection.indices)
+    notes = _notes(nearer, anchors, settings.n_anchors)
     summary: dict[str, Any] = {
         "cycle": cycle,
         "encoder_fingerprint": fingerprint,
         "images": len(pool.images),
         "pool": len(pool),
-        "anchors": settings.n_anchors,
+        "anchors": anchors,
         "variations": len(accepted),
         "accepted": int(accepted.sum()),
         "nearer_own": float(nearer.mean()),
@@ -92,7 +108,7 @@ def rebalance(pool: Pool, encoder: Encoder, cycle: int, settings: RoundSettings)
     writer.commit(summary)
     pool.show_rounds(cycle)
     say(
-        f"cycle {cycle}: {settings.n_anchors} anchors, {len(accepted)} variations, "
+        f"cycle {cycle}: {anchors} anchors, {len(accepted)} variations, "
         f"{100 * nearer.mean():.0f} % nearer to their own anchor than to a random one, "
         f"{accepted.sum()} accepted; the pool holds {len(pool)}"
     )
@@ -117,11 +133,17 @@ class _Clock:
             self.seconds[name] = round(self.seconds.get(name, 0.0) + spent, 3)
 
 
-def _guard_into(guards: np.ndarray) -> Callable[[np.ndarray, np.ndarray], None]:
-    def inspect(indices: np.ndarray, pixels: np.ndarray) -> None:
-        guards[indices] = pixel_guard(pixels)
+class _StoredViews(Dataset[tuple[Tensor, int]]):
+    """Centre views decoded once, when they were embedded, for the generator to learn from."""
 
-    return inspect
+    def __init__(self, views: np.ndarray) -> None:
+        self._views = views
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return torch.from_numpy(np.array(self._views[index])), index
 
 
 def _select(
@@ -131,7 +153,9 @@ def _select(
     if settings.candidates == "images":
         candidates[len(pool.images) :] = False
     seed = derive_seed(settings.seed, "select", cycle)
-    selection = settings.selector.select(embeddings, settings.n_anchors, seed, candidates)
+    # At least two, or the selector refuses: acceptance compares anchors with each other.
+    n_anchors = max(2, min(settings.n_anchors, int(candidates.sum())))
+    selection = settings.selector.select(embeddings, n_anchors, seed, candidates)
     return selection, candidates
 
 
@@ -150,10 +174,14 @@ def _selection_columns(
     }
 
 
-def _notes(nearer: np.ndarray) -> list[str]:
-    if nearer.mean() >= 0.6:
-        return []
-    return [
-        f"only {100 * nearer.mean():.0f} % of the variations lie nearer to their own anchor than "
-        "to a random one (50 % is chance): train the generator longer or lower its strength"
-    ]
+def _notes(nearer: np.ndarray, anchors: int, wanted: int) -> list[str]:
+    notes = []
+    if anchors < wanted:
+        notes.append(f"the guard left {anchors} candidates for {wanted} anchors")
+    if nearer.mean() < 0.6:
+        notes.append(
+            f"only {100 * nearer.mean():.0f} % of the variations lie nearer to their own anchor "
+            "than to a random one (50 % is chance): train the generator longer or lower its "
+            "strength"
+        )
+    return notes

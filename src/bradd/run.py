@@ -130,13 +130,6 @@ class Run:
         with self.metrics.open(newline="", encoding="utf-8") as file:
             return max((int(row["step"]) for row in csv.DictReader(file)), default=0)
 
-    def unreadable_names(self) -> set[str]:
-        """Names of the images that were skipped, as `unreadable.csv` lists them."""
-        if not self.unreadable.exists():
-            return set()
-        with self.unreadable.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-            return {row["name"] for row in csv.DictReader(file)}
-
     def _check_writable(self) -> None:
         probe = self.folder / ".bradd-can-write"
         try:

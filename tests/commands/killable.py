@@ -31,7 +31,7 @@ STAGES: dict[str, tuple[str, str, int]] = {
     "first step": ("bradd.ssl.pretraining", "Pretraining.training_step", 1),
     "training epoch": ("bradd.ssl.pretraining", "Pretraining.training_step", 13),
     "epoch after a round": ("bradd.ssl.pretraining", "Pretraining.training_step", 18),
-    # Replaced before: config, pool, then in each epoch metrics and checkpoint, in a round the table.
+    # Replaced before: config, pool, in each epoch metrics and checkpoint, in a round the table.
     "writing the ledger's table": ("bradd.files", "os.replace", 7),
     "writing a checkpoint": ("bradd.files", "os.replace", 9),
     "embedding": ("bradd.rebalancing", "embed", 2),

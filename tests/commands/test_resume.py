@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from killable import STAGES, run_evaluate, run_pretrain
-from samples import picture
 
 from bradd import pretrain
 from bradd.errors import BraddError
+from samples import picture
 
 
 @pytest.fixture(scope="module")
@@ -96,11 +96,11 @@ def test_changed_components_and_data_are_refused_by_name(
 
     run = str(tmp_path / "run")
     shutil.copytree(undisturbed, run)
-    with pytest.raises(BraddError, match="^selector was .*KNNDistance.* is now .*Uniform"):
+    with pytest.raises(BraddError, match=r"^selector was .*KNNDistance.* is now .*Uniform"):
         pretrain(out=run, resume=True, selector=Uniform())
     with pytest.raises(BraddError, match=r"^method was .*0\.5.* is now .*0\.2"):
         pretrain(out=run, resume=True, method=SimCLR(temperature=0.2))
-    with pytest.raises(BraddError, match="^data was "):
+    with pytest.raises(BraddError, match=r"^data was "):
         pretrain("digits", run, resume=True)
 
 
@@ -109,7 +109,7 @@ def test_changed_images_are_refused(photos: Path, undisturbed: Path, tmp_path: P
     shutil.copytree(photos, moved)
     assert run_pretrain(moved, run, stage="training epoch") == -9
     (moved / "warm" / "01.png").rename(moved / "warm" / "aa.png")
-    with pytest.raises(BraddError, match="variations of other images"):
+    with pytest.raises(BraddError, match=r"variations of other images"):
         pretrain(out=str(run), resume=True)
 
 
@@ -124,5 +124,5 @@ def test_the_same_settings_again_are_no_change(
 
 
 def test_nothing_to_resume_is_said(tmp_path: Path) -> None:
-    with pytest.raises(BraddError, match="no run in .* to resume"):
+    with pytest.raises(BraddError, match=r"no run in .* to resume"):
         pretrain(out=str(tmp_path), resume=True)

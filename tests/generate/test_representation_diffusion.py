@@ -85,6 +85,19 @@ def test_the_embedding_decides_what_is_made() -> None:
     assert levels[:4].mean() > levels[4:].mean() + 60
 
 
+def test_large_pictures_are_smooth_where_the_images_are() -> None:
+    """The start noise must go, although a 64-pixel image has more numbers than the U-Net holds."""
+    pictures = Pictures(n=16, size=64)
+    generator = fitted(pictures, steps=120, channels=(16, 16), learning_rate=4e-3)
+    made = generator.generate(pictures.images()[:4], pictures.embeddings[:4], [0, 1, 2, 3])
+
+    def roughness(images: list[Image.Image]) -> float:
+        steps = [np.abs(np.diff(np.asarray(image, float), axis=1)).mean() for image in images]
+        return float(np.mean(steps))
+
+    assert roughness(made) < 4 * roughness(pictures.images())
+
+
 def test_low_strength_stays_nearer_to_the_anchor() -> None:
     pictures = Pictures()
     anchors = pictures.images()[:8]
@@ -127,3 +140,10 @@ def test_duplicate_gives_the_anchors_again() -> None:
     copies = Duplicate().generate(anchors, np.zeros((3, 4)), [0, 1, 2])
     assert [copy.tobytes() for copy in copies] == [anchor.tobytes() for anchor in anchors]
     assert copies[0] is not anchors[0]
+
+
+def test_fitted_duplicates_have_the_size_that_generators_make() -> None:
+    duplicate = Duplicate()
+    duplicate.fit(Pictures(size=8), np.zeros((24, 4)), seed=0)
+    (copy,) = duplicate.generate(Pictures(size=32).images()[:1], np.zeros((1, 4)), [0])
+    assert copy.size == (8, 8)

@@ -13,7 +13,7 @@ import torch
 from timm.models import load_state_dict
 
 from bradd.console import console_on, say, show_table, stage
-from bradd.data import NAMES, LabelledImages, Manifest, open_labelled
+from bradd.data import NAMES, LabelledImages, Manifest, open_labelled, scan
 from bradd.embedding import Encoder, embed
 from bradd.errors import BraddError
 from bradd.evaluation.groups import accuracy_summary
@@ -94,8 +94,8 @@ class _Subject:
 
     def evaluate(self, batch_size: int, num_workers: int, seed: int) -> dict[str, Any]:
         start = time.perf_counter()
-        train = self._readable(open_labelled(self.data, "train"))
-        test = self._readable(open_labelled(self.data, "test"))
+        train = _readable(open_labelled(self.data, "train"), num_workers)
+        test = _readable(open_labelled(self.data, "test"), num_workers)
         features = [
             embed(
                 part.images,
@@ -129,14 +129,6 @@ class _Subject:
             write_report(self.run.folder)
         return result
 
-    def _readable(self, labelled: LabelledImages) -> LabelledImages:
-        """Without the images that the run itself could not read, if these are the same data."""
-        if self.run is None or self.data != self.run.read_config()["data"]:
-            return labelled
-        unreadable = self.run.unreadable_names()
-        names = map(labelled.images.name, range(len(labelled.images)))
-        return labelled.subset([i for i, name in enumerate(names) if name not in unreadable])
-
     def _counts(self, classes: list[str]) -> np.ndarray | None:
         """Training images of each class, where the run's long-tailed subset says them."""
         if self.run is None or not self.run.manifest.exists():
@@ -157,6 +149,16 @@ class _Subject:
             "variations": sum(row.accepted for row in rows),
             "external_data": any(row.external_data for row in rows),
         }
+
+
+def _readable(labelled: LabelledImages, num_workers: int) -> LabelledImages:
+    """Without the few images that cannot be read; more than a few are an error."""
+    with stage(f"check {len(labelled.images)} images", len(labelled.images)) as progress:
+        checked = scan(labelled.images, num_workers, progress=progress.reach)
+    if not checked.unreadable:
+        return labelled
+    say(f"  {len(checked.unreadable)} unreadable images are left out")
+    return labelled.subset(checked.readable)
 
 
 def _subjects(

@@ -268,7 +268,7 @@ def _fit(
     ]
     trainer = L.Trainer(
         max_epochs=settings.epochs,
-        accelerator="auto",
+        accelerator="cuda" if torch.cuda.is_available() else "cpu",
         devices=1,
         precision=settings.precision,  # type: ignore[arg-type]
         callbacks=callbacks,

@@ -60,7 +60,7 @@ def scan(
             decoded, or an argument is out of range.
     """
     if workers < 0:
-        raise BraddError(f"workers must be 0 or more, not {workers}")
+        raise BraddError(f"num_workers must be 0 or more, not {workers}")
     if not 0 <= max_unreadable <= 1:
         raise BraddError(f"max_unreadable must lie in 0 to 1, not {max_unreadable}")
     if len(images) == 0:

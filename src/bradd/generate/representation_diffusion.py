@@ -64,6 +64,15 @@ class RepresentationDiffusion(Generator):
             )
         if not 0 < strength <= 1:
             raise BraddError(f"generator.strength is {strength}: it must be above 0, at most 1.")
+        if not channels or min(channels) < 1 or learning_rate <= 0:
+            raise BraddError(
+                f"generator.channels is {channels} and generator.learning_rate {learning_rate}: "
+                "channels must name at least one width above 0, the rate must be above 0."
+            )
+        if not 0 <= condition_dropout < 1:
+            raise BraddError(
+                f"generator.condition_dropout is {condition_dropout}: it must be from 0 to below 1."
+            )
         self.steps = steps
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -82,7 +91,7 @@ class RepresentationDiffusion(Generator):
         self._mean = directions.mean(dim=0)
         self._scale = directions.std(dim=0).mean().clamp_min(1e-6)
         conditions = self._standardise(embeddings)
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(seed, "initial weights"))
             network = VelocityNetwork(
                 images[0][0].shape[-1], embeddings.shape[1], self.channels

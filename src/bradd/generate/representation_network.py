@@ -14,10 +14,16 @@ __all__ = ["VelocityNetwork"]
 
 # diffusers' sinusoidal time embedding is made for steps of 0 to 1000.
 TIME_SCALE = 1000.0
+# Below this time the velocity's weight on the predicted image no longer grows.
+SHORTEST_TIME = 0.05
 
 
 class VelocityNetwork(nn.Module):
     """Predicts the velocity of a noisy image, given an embedding of the clean one.
+
+    The U-Net predicts the clean image, from which the velocity follows: the velocity itself is
+    noise in every direction, more than the U-Net's last channels can hold when pixels are deep
+    (Li and He 2025).
 
     Images are padded to a size the U-Net can halve and rearranged into fewer, deeper pixels: at
     small budgets more steps of a smaller network beat fewer of a larger one.
@@ -65,8 +71,8 @@ class VelocityNetwork(nn.Module):
             Velocity, of the shape of `noisy`.
         """
         condition = torch.where(drop[:, None], self.unconditional, self.condition(embedding))
-        velocity: Tensor = self.unet(noisy, time * TIME_SCALE, class_labels=condition).sample
-        return velocity
+        clean: Tensor = self.unet(noisy, time * TIME_SCALE, class_labels=condition).sample
+        return (noisy - clean) / time.clamp_min(SHORTEST_TIME)[:, None, None, None]
 
     def pack(self, images: Tensor) -> Tensor:
         """8-bit images `[B, 3, S, S]` to the network's range and shape, `[B, C, H, W]`."""

@@ -24,7 +24,7 @@ def pixel_guard(
     Returns:
         `""` for a picture, else `"blank"` or `"noise"`; str `[B]`.
     """
-    grey = images.astype(np.float64).mean(axis=1)
+    grey = images.mean(axis=1, dtype=np.float32)
     spread = grey.std(axis=(1, 2))
     correlation = (
         _correlation(grey[:, :, 1:], grey[:, :, :-1])

@@ -20,7 +20,7 @@ def neighbour_distances(embeddings: np.ndarray, k: int, *, normalise: bool = Tru
     """Distance of every row to each of its `k` nearest other rows, exact.
 
     A row is left out of its own neighbours by its number, never by distance 0, so a duplicate of
-    an image is its neighbour. Memory beyond the embeddings is O(block x (k + D)).
+    an image is its neighbour. Memory beyond the embeddings is a few copies of them.
 
     Args:
         embeddings: `[N, D]`.

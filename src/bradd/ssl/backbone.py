@@ -11,11 +11,11 @@ from typing import Any, cast
 import timm
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from bradd.errors import BraddError
-from bradd.files import replace_atomically
+from bradd.files import write_atomically
 
 __all__ = ["Backbone", "create_backbone", "load_backbone", "load_snippet", "save_backbone"]
 
@@ -118,8 +118,7 @@ def save_backbone(model: nn.Module, backbone: Backbone, path: Path, facts: dict[
     """Write the weights as safetensors, with how to build the model and `facts` as metadata."""
     metadata = {METADATA_KEY: json.dumps({"backbone": asdict(backbone), **facts}, sort_keys=True)}
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    with replace_atomically(path) as temporary:
-        save_file(state, temporary, metadata=metadata)
+    write_atomically(path, save(state, metadata=metadata))
 
 
 def load_backbone(path: str | Path) -> tuple[nn.Module, Backbone, dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -10,7 +11,13 @@ __all__ = ["Method"]
 
 
 class Method(nn.Module, ABC):
-    """A method is its settings, the heads it trains besides the backbone, and one short step."""
+    """A method is its settings, the heads it trains besides the backbone, and one short step.
+
+    Attributes:
+        views: How many views of each image it takes.
+    """
+
+    views: ClassVar[int] = 2
 
     def __init__(self) -> None:
         super().__init__()  # without nn.Module's *args and **kwargs, which are no settings

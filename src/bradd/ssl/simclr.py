@@ -26,6 +26,8 @@ class SimCLR(Method):
         super().__init__()
         if temperature <= 0:
             raise BraddError(f"method.temperature is {temperature}: it must be above 0.")
+        if projection_size < 1:
+            raise BraddError(f"method.projection_size is {projection_size}: it must be at least 1.")
         self.temperature = temperature
         self.projection_size = projection_size
 

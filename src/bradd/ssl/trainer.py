@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 from lightning.pytorch.callbacks import Checkpoint
 from torch.utils.data import DataLoader, Sampler
 
@@ -56,7 +57,7 @@ def training_loader(
         sampler=_ViewSampler(sampler),
         num_workers=num_workers,
         drop_last=True,
-        pin_memory=False,
+        pin_memory=torch.cuda.is_available(),
     )
 
 

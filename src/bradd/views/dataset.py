@@ -102,7 +102,7 @@ class CentreViewDataset(Dataset[tuple[Tensor, int]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         """The view, uint8 `[3, S, S]`, and its index."""
-        return torch.from_numpy(centre_view(self.images.load(index), self.size)), index
+        return torch.tensor(centre_view(self.images.load(index), self.size)), index
 
 
 def _check_size(size: int) -> None:
