@@ -38,7 +38,12 @@ def test_content_is_synced_before_it_takes_the_name(
 
 @pytest.mark.parametrize(
     ("number", "says"),
-    [(errno.ENOSPC, "disk is full"), (errno.EACCES, "cannot be written"), (errno.EROFS, "cannot")],
+    [
+        (errno.ENOSPC, "disk is full"),
+        (errno.EACCES, "cannot be written"),
+        (errno.EROFS, "cannot"),
+        (errno.ENOENT, "folder"),
+    ],
 )
 def test_disk_errors_name_the_file(number: int, says: str) -> None:
     with pytest.raises(BraddError, match=f"{says}.*") as raised, write_errors(Path("/x/file")):
@@ -47,5 +52,5 @@ def test_disk_errors_name_the_file(number: int, says: str) -> None:
 
 
 def test_other_errors_pass() -> None:
-    with pytest.raises(FileNotFoundError), write_errors(Path("/x")):
-        raise FileNotFoundError(errno.ENOENT, "no")
+    with pytest.raises(OSError, match="broken disk"), write_errors(Path("/x")):
+        raise OSError(errno.EIO, "broken disk")

@@ -62,7 +62,7 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def write_errors(path: Path) -> Iterator[None]:
-    """Turn a full or read-only disk into an error that says what to do; other errors pass."""
+    """Turn a full, read-only or missing place into an error that says what to do; others pass."""
     try:
         yield
     except OSError as error:
@@ -70,6 +70,10 @@ def write_errors(path: Path) -> Iterator[None]:
             raise BraddError(
                 f"The disk is full: {path} could not be written. Free some space and start again; "
                 "a run goes on with --resume, and everything finished so far is kept."
+            ) from error
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            raise BraddError(
+                f"{path} cannot be written: its folder does not exist, or was removed meanwhile."
             ) from error
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
             raise BraddError(

@@ -198,7 +198,7 @@ def test_a_failed_write_leaves_the_old_manifest(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full_disk)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(BraddError, match="disk is full"):
         Manifest("pareto:6", 1, {"a": 1}, ["y"]).write(file)
     assert file.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]

@@ -40,6 +40,7 @@ def evaluate(
     image_size: int = 224,
     batch_size: int = 256,
     num_workers: int = 2,
+    max_unreadable: float | None = None,
     seed: int = 0,
     out: str | None = None,
 ) -> list[dict[str, Any]]:
@@ -60,6 +61,8 @@ def evaluate(
         image_size: Side of the images for `backbone`, in pixels. A run knows its own.
         batch_size: Images embedded at once.
         num_workers: Processes that decode.
+        max_unreadable: Share of unreadable images that is left out rather than refused. Default:
+            the run's own, else 0.01.
         seed: Of the validation split.
         out: Where to write the results. Default: results.json in the run's folder, or beside the
             checkpoint.
@@ -75,7 +78,7 @@ def evaluate(
     results = []
     with console_on():
         for subject in _subjects(run, data, checkpoint, backbone, backbone_kwargs, image_size, out):
-            results.append(subject.evaluate(batch_size, num_workers, seed))
+            results.append(subject.evaluate(batch_size, num_workers, max_unreadable, seed))
         _say_results(results)
     return results
 
@@ -92,10 +95,14 @@ class _Subject:
         self.results = results
         self.run = run
 
-    def evaluate(self, batch_size: int, num_workers: int, seed: int) -> dict[str, Any]:
+    def evaluate(
+        self, batch_size: int, num_workers: int, max_unreadable: float | None, seed: int
+    ) -> dict[str, Any]:
         start = time.perf_counter()
-        train = _readable(open_labelled(self.data, "train"), num_workers)
-        test = _readable(open_labelled(self.data, "test"), num_workers)
+        if max_unreadable is None:
+            max_unreadable = self.run.read_config()["max_unreadable"] if self.run else 0.01
+        train = _readable(open_labelled(self.data, "train"), num_workers, max_unreadable)
+        test = _readable(open_labelled(self.data, "test"), num_workers, max_unreadable)
         features = [
             embed(
                 part.images,
@@ -151,10 +158,10 @@ class _Subject:
         }
 
 
-def _readable(labelled: LabelledImages, num_workers: int) -> LabelledImages:
+def _readable(labelled: LabelledImages, num_workers: int, max_unreadable: float) -> LabelledImages:
     """Without the few images that cannot be read; more than a few are an error."""
     with stage(f"check {len(labelled.images)} images", len(labelled.images)) as progress:
-        checked = scan(labelled.images, num_workers, progress=progress.reach)
+        checked = scan(labelled.images, num_workers, max_unreadable, progress.reach)
     if not checked.unreadable:
         return labelled
     say(f"  {len(checked.unreadable)} unreadable images are left out")
