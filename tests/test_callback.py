@@ -168,6 +168,35 @@ def test_the_same_callback_starts_a_new_fit_anew(folder: Path, tmp_path: Path) -
     assert pool.first_epoch == 0
 
 
+def test_the_encoder_gets_images_as_it_was_trained_on(folder: Path, tmp_path: Path) -> None:
+    given: list[torch.Tensor] = []
+
+    def normalise(images: torch.Tensor) -> torch.Tensor:
+        assert images.dtype == torch.uint8
+        given.append(images.float() / 255)
+        return given[-1]
+
+    pool = Pool(folder, tmp_path / "run", transform=to_tensor)
+    rebalance = Rebalance(
+        pool,
+        every_n_epochs=1,
+        image_size=SIZE,
+        normalise=normalise,
+        n_anchors=2,
+        generator=Duplicate(),
+    )
+    trainer = L.Trainer(
+        max_epochs=2,
+        accelerator="cpu",
+        callbacks=[rebalance],
+        logger=False,
+        enable_progress_bar=False,
+        enable_checkpointing=False,
+    )
+    trainer.fit(OwnLoop(), DataLoader(pool, 8, sampler=pool.sampler(0, 8)))
+    assert sum(map(len, given)) == 40 + 10  # the images, and the variations of two anchors
+
+
 def test_missing_rounds_are_named(folder: Path, tmp_path: Path) -> None:
     checkpoint = tmp_path / "late.ckpt"
     fit(folder, tmp_path / "run", epochs=5, ckpt=checkpoint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import re
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -21,6 +22,12 @@ DEFAULT_COMPONENTS = {
     "method": "SimCLR",
     "selector": "KNNDistance",
     "generator": "RepresentationDiffusion",
+}
+
+COMPONENT_ROOMS = {
+    "method": "bradd.ssl",
+    "selector": "bradd.select",
+    "generator": "bradd.generate",
 }
 
 # How jsonargparse says that there is no setting of that name.
@@ -152,11 +159,10 @@ def _split_values(arguments: list[str]) -> list[tuple[str, str | None]]:
 
 def _class_name(component: str, given: str) -> str:
     """A class path or mapping as it is; a name in another case as its class spells it."""
-    import bradd
-
     if "." in given or given.startswith("{"):
         return given
-    base = getattr(bradd, component.capitalize())
+    # Only here: the rooms import torch, which an error in a setting need not wait for.
+    base = getattr(importlib.import_module(COMPONENT_ROOMS[component]), component.capitalize())
     known = {cls.__name__.lower(): cls.__name__ for cls in _subclasses(base)}
     name = given.replace("-", "").replace("_", "").lower()
     if name not in known:

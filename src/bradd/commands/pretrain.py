@@ -6,7 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import nn
 
 from bradd.callback import Rebalance
-from bradd.component import describe, settings_of
+from bradd.component import describe
 from bradd.console import console_on, say
 from bradd.data import NAMES
 from bradd.data.training_set import TrainingSet, open_training_set
@@ -27,6 +27,7 @@ from bradd.presets import Facts, Settings, resolve, usable_cores
 from bradd.reporting import write_report
 from bradd.round_settings import Candidates, check_round
 from bradd.run import Run
+from bradd.run_settings import MAX_UNREADABLE, config_of, saved_settings
 from bradd.seeds import derive_seed
 from bradd.select import Selector
 from bradd.signature import checked
@@ -37,11 +38,6 @@ from bradd.ssl.trainer import EpochMetrics, SaveLast, TrainingProgress, training
 from bradd.views import SimCLRViews
 
 __all__ = ["pretrain"]
-
-MAX_UNREADABLE = 0.01
-
-# These may change when a run is resumed: its result does not depend on them.
-FREE_ON_RESUME = ("num_workers",)
 
 
 def pretrain(
@@ -141,7 +137,7 @@ def pretrain(
     run = Run(out)
     with console_on(), _quiet_lightning():
         if resume:
-            given = _saved_settings(run, given)
+            given = saved_settings(pretrain, run, given)
         else:
             run.check_free(overwrite=overwrite)
         _check_data(given.get("data"), run)
@@ -164,7 +160,7 @@ def pretrain(
         if not resume:
             run.prepare(overwrite=overwrite)
             training_set.write(run.manifest, run.unreadable)
-            run.write_config(_config(given, run, settings))
+            run.write_config(config_of(given, run, settings))
         _say_settings(run, settings, plan, training_set)
         _fit(run, settings, module, training_set, resume)
         save_backbone(module.backbone, plan, run.backbone, {"seed": settings.seed})
@@ -191,42 +187,6 @@ def _check_batch(batch_size: int, images: int) -> None:
         raise BraddError(
             f"batch_size is {batch_size}, but there are {images} images: choose at most that many."
         )
-
-
-def _saved_settings(run: Run, given: dict[str, Any]) -> dict[str, Any]:
-    """The settings of the run in the folder; one given anew must be the same."""
-    run.check_resumable()
-    saved = run.read_config()
-    for name, value in given.items():
-        if name not in FREE_ON_RESUME and _plain(name, value) != saved.get(name):
-            raise BraddError(
-                f"{name} was {saved.get(name)!r} when the run in {run.folder} started and is now "
-                f"{_plain(name, value)!r}. Resume without it, or start another run."
-            )
-    free = {name: given[name] for name in FREE_ON_RESUME if name in given}
-    settings = {**checked(pretrain, saved), **free}
-    return {name: value for name, value in settings.items() if value is not None and name != "out"}
-
-
-def _plain(name: str, value: Any) -> Any:
-    """A setting as config.yaml holds it."""
-    if isinstance(value, (Method, Selector, Generator)):
-        return settings_of(value)
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    if name == "data" and value not in NAMES:
-        return str(Path(value).expanduser().resolve())
-    return value
-
-
-def _config(given: dict[str, Any], run: Run, settings: Settings) -> dict[str, Any]:
-    return {
-        "data": _plain("data", given["data"]),
-        "out": str(run.folder),
-        "longtail": given.get("longtail"),
-        "max_unreadable": given.get("max_unreadable", MAX_UNREADABLE),
-        **settings.to_config(),
-    }
 
 
 def _module(backbone: nn.Module, settings: Settings, images: int) -> Pretraining:

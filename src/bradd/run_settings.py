@@ -1,0 +1,77 @@
+"""A run's settings as config.yaml holds them, and whether those given on resuming are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from bradd.component import settings_of
+from bradd.data import NAMES
+from bradd.errors import BraddError
+from bradd.generate import Generator
+from bradd.presets import Settings
+from bradd.run import Run
+from bradd.select import Selector
+from bradd.signature import checked
+from bradd.ssl import Method
+
+__all__ = ["MAX_UNREADABLE", "config_of", "saved_settings"]
+
+MAX_UNREADABLE = 0.01
+
+# These may change when a run is resumed: its result does not depend on them.
+FREE_ON_RESUME = ("num_workers",)
+
+
+def config_of(given: dict[str, Any], run: Run, settings: Settings) -> dict[str, Any]:
+    """All settings of a run as plain values, from which `bradd pretrain --config` starts it again.
+
+    Args:
+        given: What the user set: here `data`, `longtail` and `max_unreadable` matter.
+        run: The run.
+        settings: The resolved settings.
+    """
+    return {
+        "data": _plain("data", given["data"]),
+        "out": str(run.folder),
+        "longtail": given.get("longtail"),
+        "max_unreadable": given.get("max_unreadable", MAX_UNREADABLE),
+        **settings.to_config(),
+    }
+
+
+def saved_settings(command: Callable[..., Any], run: Run, given: dict[str, Any]) -> dict[str, Any]:
+    """The settings a run started with.
+
+    Args:
+        command: The function whose arguments they are.
+        run: The run to resume.
+        given: What is given anew, without `None`s.
+
+    Raises:
+        BraddError: There is no such run, or something given differs; it is named.
+    """
+    run.check_resumable()
+    saved = run.read_config()
+    for name, value in given.items():
+        if name not in FREE_ON_RESUME and _plain(name, value) != saved.get(name):
+            raise BraddError(
+                f"{name} was {saved.get(name)!r} when the run in {run.folder} started and is now "
+                f"{_plain(name, value)!r}. Resume without it, or start another run."
+            )
+    free = {name: given[name] for name in FREE_ON_RESUME if name in given}
+    settings = {**checked(command, saved), **free}
+    return {name: value for name, value in settings.items() if value is not None and name != "out"}
+
+
+def _plain(name: str, value: Any) -> Any:
+    """A setting as config.yaml holds it."""
+    if isinstance(value, (Method, Selector, Generator)):
+        return settings_of(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if name == "data" and value not in NAMES:
+        return str(Path(value).expanduser().resolve())
+    return value
