@@ -352,6 +352,28 @@ def test_a_full_disk_in_a_round_then_resumed(
         assert (out / name).read_bytes() == (plain / name).read_bytes()
 
 
+@pytest.mark.parametrize("name", ["a/00.png", "m/17.png", "z/99.png"])
+def test_a_planted_outlier_is_an_anchor_of_the_run_under_its_own_name(
+    tmp_path: Path, out: Path, name: str
+) -> None:
+    """From the file through a trained backbone to the ledger."""
+    folder = tmp_path / "photos"
+    for number in range(40):
+        path = folder / "am"[number % 2] / f"{number:03d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.blend(picture(0), picture(number), 0.1).save(path)
+    outlier = np.zeros((SIZE, SIZE, 3), np.uint8)
+    outlier[: SIZE // 2] = 255
+    (folder / name).parent.mkdir(exist_ok=True)
+    Image.fromarray(outlier).save(folder / name)
+    train(folder, out, cycles=2)
+    rows = [
+        r for r in pq.read_table(out / "ledger.parquet").to_pylist() if r["anchor_name"] == name
+    ]
+    assert len(rows) == SETTINGS["n_variations"]
+    assert np.array_equal(np.asarray(Image.open(out / rows[0]["file"])), outlier)
+
+
 def test_a_folder_with_a_run_is_refused_and_replaced(photos: Path, out: Path) -> None:
     train(photos, out)
     before = weights(out)
