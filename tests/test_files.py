@@ -42,13 +42,17 @@ def test_content_is_synced_before_it_takes_the_name(
         (errno.ENOSPC, "disk is full"),
         (errno.EACCES, "cannot be written"),
         (errno.EROFS, "cannot"),
-        (errno.ENOENT, "folder"),
     ],
 )
 def test_disk_errors_name_the_file(number: int, says: str) -> None:
     with pytest.raises(BraddError, match=f"{says}.*") as raised, write_errors(Path("/x/file")):
         raise OSError(number, os.strerror(number))
     assert "/x/file" in str(raised.value)
+
+
+def test_a_missing_folder_is_said(tmp_path: Path) -> None:
+    with pytest.raises(BraddError, match=r"gone.file cannot be written: its folder does not exist"):
+        write_atomically(tmp_path / "gone" / "file", "content")
 
 
 def test_other_errors_pass() -> None:

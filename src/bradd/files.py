@@ -37,8 +37,12 @@ def replace_atomically(path: Path) -> Iterator[Path]:
         path: The file to write or replace.
 
     Raises:
-        BraddError: The disk is full or the folder cannot be written to.
+        BraddError: The disk is full, or the folder is missing or cannot be written to.
     """
+    if not path.parent.is_dir():
+        raise BraddError(
+            f"{path} cannot be written: its folder does not exist, or was removed meanwhile."
+        )
     temporary = path.with_name(f".{path.name}.tmp")
     with write_errors(path):
         try:
@@ -62,7 +66,7 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def write_errors(path: Path) -> Iterator[None]:
-    """Turn a full, read-only or missing place into an error that says what to do; others pass."""
+    """Turn a full or read-only disk into an error that says what to do; other errors pass."""
     try:
         yield
     except OSError as error:
@@ -70,10 +74,6 @@ def write_errors(path: Path) -> Iterator[None]:
             raise BraddError(
                 f"The disk is full: {path} could not be written. Free some space and start again; "
                 "a run goes on with --resume, and everything finished so far is kept."
-            ) from error
-        if error.errno in (errno.ENOENT, errno.ENOTDIR):
-            raise BraddError(
-                f"{path} cannot be written: its folder does not exist, or was removed meanwhile."
             ) from error
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
             raise BraddError(
