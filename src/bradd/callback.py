@@ -47,7 +47,7 @@ class Rebalance(L.Callback):
         candidates: `"images"` or `"pool"`; see `RoundSettings`.
         guard: Keep blank and noise images from being anchors.
         acceptance: Refuse variations that left their anchor.
-        batch_size: Images embedded or generated at once.
+        batch_size: Images embedded at once.
         num_workers: Processes that decode during a round.
 
     Raises:

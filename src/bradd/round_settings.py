@@ -31,7 +31,7 @@ class RoundSettings:
         guard: Whether blank and noise images are kept from being anchors.
         acceptance: Whether variations that are nearer to a random other anchor than to their own
             are refused. The distances are recorded either way.
-        batch_size: Images embedded or generated at once.
+        batch_size: Images embedded at once.
         num_workers: Processes that decode.
     """
 

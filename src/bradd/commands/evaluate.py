@@ -25,6 +25,7 @@ from bradd.evaluation.results import add_result
 from bradd.ledger import Ledger
 from bradd.reporting import write_report
 from bradd.run import Run
+from bradd.run_settings import MAX_UNREADABLE
 from bradd.ssl import Backbone, create_backbone, load_backbone
 
 __all__ = ["evaluate"]
@@ -100,7 +101,8 @@ class _Subject:
     ) -> dict[str, Any]:
         start = time.perf_counter()
         if max_unreadable is None:
-            max_unreadable = self.run.read_config()["max_unreadable"] if self.run else 0.01
+            config = self.run.read_config() if self.run else {}
+            max_unreadable = float(config.get("max_unreadable", MAX_UNREADABLE))
         train = _readable(open_labelled(self.data, "train"), num_workers, max_unreadable)
         test = _readable(open_labelled(self.data, "test"), num_workers, max_unreadable)
         features = [
