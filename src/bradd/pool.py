@@ -14,6 +14,7 @@ from torch.utils.data import Dataset, Sampler, get_worker_info
 
 from bradd import distributed
 from bradd.data import Images, decode, open_images
+from bradd.data.decode import Reduction
 from bradd.errors import BraddError
 from bradd.files import write_atomically, write_errors
 from bradd.ledger import Ledger
@@ -63,11 +64,16 @@ class Pool(Dataset[tuple[Any, int]]):
         image = self.load(index)
         return (image if self.transform is None else self.transform(image)), index
 
-    def load(self, index: int) -> Image.Image:
-        """The image or variation at `index`, 8-bit RGB at its own size."""
+    def load(self, index: int, reduction: Reduction | None = None) -> Image.Image:
+        """The image or variation at `index`, 8-bit RGB at its own size.
+
+        Args:
+            index: Of the image or variation.
+            reduction: Says how many times smaller it may be decoded; see `bradd.data.decode`.
+        """
         if index < len(self.images):
-            return self.images.load(index)
-        return decode(self._variation(index))
+            return self.images.load(index, reduction)
+        return decode(self._variation(index), reduction)
 
     def name(self, index: int) -> str:
         """The image's name, or the variation's file relative to the ledger's folder."""

@@ -291,3 +291,58 @@ def test_damaged_bytes_give_an_image_or_the_one_error(format: str, data: st.Data
     with warnings.catch_warnings(), contextlib.suppress(UnreadableImage):
         warnings.simplefilter("ignore")  # Pillow's notes on damaged metadata
         assert decode(io.BytesIO(bytes(content))).mode == "RGB"
+
+
+def scene(width: int = 160, height: int = 120) -> Image.Image:
+    """A smooth picture whose four corners differ."""
+    coarse = np.random.default_rng(2).integers(0, 256, (3, 4, 3), np.uint8)
+    return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+
+
+@pytest.mark.parametrize("factor", [1, 2, 4, 8])
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_jpeg_is_decoded_smaller_as_allowed(factor: int, orientation: int, mode: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stream = encoded(scene().convert(mode), "JPEG", exif=exif, quality=95)
+    asked: list[tuple[int, int]] = []
+
+    def reduction(width: int, height: int) -> int:
+        asked.append((width, height))
+        return factor
+
+    whole, reduced = decode(stream), decode(stream, reduction)
+    assert asked == [whole.size] == [(160, 120) if orientation < 5 else (120, 160)]
+    assert reduced.size == (whole.width // factor, whole.height // factor)
+    assert reduced.mode == "RGB"
+    expected = whole.resize(reduced.size, Image.Resampling.BOX)
+    difference = np.abs(np.asarray(reduced, int) - np.asarray(expected, int))
+    assert difference.mean() < 3
+
+
+@given(width=st.integers(1, 70), height=st.integers(1, 70), factor=st.sampled_from([1, 2, 4, 8]))
+def test_a_jpeg_is_never_decoded_smaller_than_allowed(width: int, height: int, factor: int) -> None:
+    stream = encoded(Image.new("RGB", (width, height)), "JPEG")
+    reduced = decode(stream, lambda *_: factor)
+    assert reduced.width >= width / factor
+    assert reduced.height >= height / factor
+
+
+def test_what_is_left_over_stays_at_the_right_and_bottom() -> None:
+    """So that a place in the full image, divided by the factor, is the place in the reduced one."""
+    upright = encoded(scene(161, 123), "JPEG")
+    assert decode(upright, lambda *_: 8).size == (21, 16)
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    turned = encoded(scene(164, 124), "JPEG", exif=exif)
+    assert decode(turned, lambda *_: 8).size == (41, 31)
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "GIF", "WEBP"])
+def test_other_formats_are_not_asked(format: str) -> None:
+    def reduction(width: int, height: int) -> int:
+        raise AssertionError("asked")
+
+    stream = encoded(noise(), format)
+    assert decode(stream, reduction).tobytes() == decode(stream).tobytes()

@@ -4,167 +4,67 @@ import dataclasses
 import math
 import subprocess
 import sys
-from collections import Counter
 
 import jsonargparse
-import numpy as np
 import pytest
-import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy.stats import binomtest, chisquare, ks_2samp, kstest
-from torchvision.transforms import ColorJitter, RandomResizedCrop
 
 from bradd.errors import BraddError
-from bradd.seeds import random_generator
-from bradd.views import Draw, SimCLRViews
-from bradd.views.parameters import JITTER_ORDER, JitterOperation, Parameter
+from bradd.views import DINOViews, MoCoV3Views, SimCLRViews, Views
 
-DRAWS = 2000
-# Each comparison has a fixed seed, so it is the same at every run. A right distribution falls below
-# this p-value once in a thousand seeds; a wrong one is orders of magnitude below.
-SMALLEST_P_VALUE = 1e-3
+METHODS = (SimCLRViews, MoCoV3Views, DINOViews)
+FIELDS = [(method, field.name) for method in METHODS for field in dataclasses.fields(method)]
 
 
-def draws(
-    views: SimCLRViews, width: int = 200, height: int = 100, count: int = DRAWS
-) -> list[Draw]:
-    return [views.draw(random_generator(0, "test", i), width, height) for i in range(count)]
+def test_simclr_views_are_all_alike() -> None:
+    recipes = SimCLRViews(count=3, blur=0.3).recipes(48)
+    assert len(recipes) == 3
+    assert recipes[0] == recipes[1] == recipes[2]
+    assert (recipes[0].size, recipes[0].blur, recipes[0].solarise) == (48, 0.3, 0)
 
 
-@pytest.fixture(scope="module")
-def parameters() -> np.ndarray:
-    """What 2000 draws of the default views give, [2000, P]."""
-    return np.stack([draw.parameters for draw in draws(SimCLRViews())])
+def test_moco_views_differ_in_blur_and_solarisation_alone() -> None:
+    """Table 6 of Grill et al. (2020), with the jitter of Chen et al. (2021)."""
+    first, second = MoCoV3Views().recipes(224)
+    assert (first.blur, first.solarise) == (1.0, 0.0)
+    assert (second.blur, second.solarise) == (0.1, 0.2)
+    assert dataclasses.replace(second, blur=1.0, solarise=0.0) == first
+    assert (first.brightness, first.contrast, first.saturation, first.hue) == (0.4, 0.4, 0.2, 0.1)
+    assert (first.minimum_scale, first.maximum_scale) == (0.08, 1.0)
+    assert (first.jitter, first.grey, first.flip) == (0.8, 0.2, 0.5)
 
 
-def torchvision_boxes(
-    views: SimCLRViews, width: int, height: int, count: int = DRAWS
-) -> np.ndarray:
-    """Boxes as (left, top, width, height), [count, 4]."""
-    torch.manual_seed(0)
-    image = torch.empty(3, height, width)
-    scale = [views.minimum_scale, views.maximum_scale]
-    ratio = [views.minimum_aspect_ratio, views.maximum_aspect_ratio]
-    found = [RandomResizedCrop.get_params(image, scale, ratio) for _ in range(count)]
-    return np.array([(left, top, width, height) for top, left, height, width in found])
+def test_dino_views_are_two_global_and_eight_local_ones() -> None:
+    """The defaults of Caron et al. (2021)."""
+    first, second, *local = DINOViews().recipes(224)
+    assert [first.size, second.size] == [224, 224]
+    assert (first.blur, first.solarise) == (1.0, 0.0)
+    assert (second.blur, second.solarise) == (0.1, 0.2)
+    assert (first.minimum_scale, first.maximum_scale) == (0.4, 1.0)
+    assert len(local) == 8
+    assert set(local) == {local[0]}
+    assert (local[0].size, local[0].blur, local[0].solarise) == (96, 0.5, 0.0)
+    assert (local[0].minimum_scale, local[0].maximum_scale) == (0.05, 0.4)
+    assert (first.brightness, first.contrast, first.saturation, first.hue) == (0.4, 0.4, 0.2, 0.1)
+    assert len(DINOViews(local_count=0).recipes(224)) == 2
+    assert DINOViews(local_side=0.5).recipes(64)[2].size == 32
 
 
-@pytest.mark.parametrize("shape", [(200, 100), (32, 32), (40, 100)])
-def test_boxes_are_distributed_as_torchvisions(shape: tuple[int, int]) -> None:
-    views = SimCLRViews()
-    ours = np.array([draw.box for draw in draws(views, *shape)])
-    theirs = torchvision_boxes(views, *shape)
-    for our_column, their_column in zip(quantities(ours), quantities(theirs), strict=True):
-        assert ks_2samp(our_column, their_column).pvalue > SMALLEST_P_VALUE
+@pytest.mark.parametrize("method", METHODS)
+def test_large_images_have_the_defaults(method: type[Views]) -> None:
+    assert method.for_image_size(65) == method.for_image_size(224) == method()
 
 
-def quantities(boxes: np.ndarray) -> tuple[np.ndarray, ...]:
-    left, top, width, height = boxes.T
-    return left, top, width * height, width / height
-
-
-@pytest.mark.parametrize("shape", [(1, 1000), (1000, 1), (1, 1), (3, 100), (100, 3)])
-def test_central_box_is_torchvisions_where_no_box_fits(shape: tuple[int, int]) -> None:
-    views = SimCLRViews(minimum_scale=0.9)
-    theirs = {tuple(box) for box in torchvision_boxes(views, *shape, count=50)}
-    assert {tuple(draw.box) for draw in draws(views, *shape, count=50)} == theirs
-    assert len(theirs) == 1
-
-
-@given(
-    width=st.integers(1, 2000),
-    height=st.integers(1, 2000),
-    seed=st.integers(0, 2**32),
-    aspect_ratios=st.tuples(st.floats(0.01, 100), st.floats(0.01, 100)).map(sorted),
-)
-def test_boxes_lie_inside_the_image(
-    width: int, height: int, seed: int, aspect_ratios: list[float]
-) -> None:
-    views = SimCLRViews(
-        minimum_aspect_ratio=aspect_ratios[0], maximum_aspect_ratio=aspect_ratios[1]
-    )
-    for shape in ((width, height), (width, 1), (1, height), (1, 1)):
-        box = views.draw(np.random.default_rng(seed), *shape).box
-        assert box.width >= 1
-        assert box.height >= 1
-        assert 0 <= box.left <= shape[0] - box.width
-        assert 0 <= box.top <= shape[1] - box.height
-
-
-def test_jitter_factors_are_distributed_as_torchvisions(parameters: np.ndarray) -> None:
-    torch.manual_seed(0)
-    strengths = ((0.6, 1.4), (0.6, 1.4), (0.6, 1.4), (-0.1, 0.1))
-    theirs = np.array(
-        [[float(x) for x in ColorJitter.get_params(*strengths)[1:]] for _ in range(DRAWS)]
-    )
-    jittered = parameters[parameters[:, Parameter.HUE] != 0]
-    for place, column in enumerate(
-        (Parameter.BRIGHTNESS, Parameter.CONTRAST, Parameter.SATURATION, Parameter.HUE)
-    ):
-        assert ks_2samp(jittered[:, column], theirs[:, place]).pvalue > SMALLEST_P_VALUE
-        others = np.delete(jittered, column, axis=1)
-        correlations = np.corrcoef(jittered[:, column], others.T)[0, 1:]
-        assert np.nanmax(np.abs(correlations)) < 0.1  # drawn independently of everything else
-
-
-def test_jitter_orders_are_uniform_over_all_permutations(parameters: np.ndarray) -> None:
-    orders = Counter(tuple(order) for order in parameters[:, JITTER_ORDER].astype(int))
-    assert set(map(frozenset, orders)) == {frozenset(JitterOperation)}
-    assert len(orders) == math.factorial(4)
-    assert chisquare(list(orders.values())).pvalue > SMALLEST_P_VALUE
-
-
-def test_probabilities_are_those_of_the_specification(parameters: np.ndarray) -> None:
-    for happened, probability in (
-        (parameters[:, Parameter.FLIP] == 1, 0.5),
-        (parameters[:, Parameter.HUE] != 0, 0.8),
-        (parameters[:, Parameter.GREY] == 1, 0.2),
-        (parameters[:, Parameter.BLUR_SIGMA] > 0, 0.5),
-    ):
-        assert binomtest(int(happened.sum()), DRAWS, probability).pvalue > SMALLEST_P_VALUE
-
-
-def test_blur_sigma_is_uniform(parameters: np.ndarray) -> None:
-    sigmas = parameters[:, Parameter.BLUR_SIGMA]
-    assert kstest(sigmas[sigmas > 0], "uniform", (0.1, 1.9)).pvalue > SMALLEST_P_VALUE
-
-
-def test_draws_are_neutral_where_nothing_applies() -> None:
-    off = SimCLRViews(flip=0, jitter=0, grey=0, blur=0)
-    for draw in draws(off, count=20):
-        np.testing.assert_array_equal(draw.parameters[Parameter.FLIP], 0)
-        np.testing.assert_array_equal(draw.parameters[Parameter.BRIGHTNESS :], [1, 1, 1, 0, 0, 0])
-        assert draw.parameters.dtype == np.float32
-
-
-def test_strong_jitter_never_gives_a_negative_factor() -> None:
-    strong = SimCLRViews(jitter=1, brightness=3, contrast=3, saturation=3)
-    factors = np.stack([draw.parameters for draw in draws(strong, count=500)])
-    factors = factors[:, Parameter.BRIGHTNESS : Parameter.SATURATION + 1]
-    assert factors.min() >= 0
-    assert factors.max() > 3
-
-
-def test_a_draw_is_a_function_of_the_generators_state() -> None:
-    views = SimCLRViews()
-    first = views.draw(np.random.default_rng(3), 64, 48)
-    again = views.draw(np.random.default_rng(3), 64, 48)
-    assert first.box == again.box
-    np.testing.assert_array_equal(first.parameters, again.parameters)
-
-
-def test_the_crop_does_not_depend_on_photometric_settings() -> None:
-    off = SimCLRViews(flip=0, jitter=0, brightness=0, hue=0, grey=1, blur=0)
-    assert [d.box for d in draws(off, count=200)] == [
-        d.box for d in draws(SimCLRViews(), count=200)
-    ]
-
-
-def test_small_images_have_larger_crops_and_no_blur() -> None:
+def test_small_images_have_no_blur_larger_crops_and_no_tiny_views() -> None:
     expected = SimCLRViews(minimum_scale=0.2, blur=0)
     assert SimCLRViews.for_image_size(32) == SimCLRViews.for_image_size(64) == expected
-    assert SimCLRViews.for_image_size(65) == SimCLRViews.for_image_size(224) == SimCLRViews()
+    for method in METHODS:
+        for size in (8, 32, 64):
+            assert all(recipe.blur == 0 for recipe in method.for_image_size(size).recipes(size))
+    assert MoCoV3Views.for_image_size(64).minimum_scale == 0.2
+    for size in (16, 28, 32, 64):
+        small = DINOViews.for_image_size(size)
+        assert small.local_count == 0
+        assert dataclasses.replace(small, local_count=1).recipes(size)[2].size >= 16
 
 
 @pytest.mark.parametrize(
@@ -188,17 +88,42 @@ def test_a_wrong_number_is_refused_by_its_name(field: str, value: float) -> None
         SimCLRViews(**{field: value})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(SimCLRViews)])
-def test_not_a_number_is_refused(field: str) -> None:
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *((name, -0.1) for name in ("first_blur", "second_blur", "second_solarise", "local_blur")),
+        *((name, 1.1) for name in ("first_blur", "second_blur", "second_solarise", "local_blur")),
+        ("local_count", -1),
+        *(("local_side", value) for value in (0.0, 1.1)),
+        *(("minimum_local_scale", value) for value in (0.0, 0.5)),
+        *(("maximum_local_scale", value) for value in (0.0, 1.1)),
+    ],
+)
+def test_a_wrong_number_of_the_other_methods_is_refused_too(field: str, value: float) -> None:
+    for method in (MoCoV3Views, DINOViews):
+        if field in method.__dataclass_fields__:
+            with pytest.raises(BraddError, match=f"views: {field} is {value}"):
+                method(**{field: value})
+
+
+@pytest.mark.parametrize(("method", "field"), FIELDS)
+def test_not_a_number_is_refused(method: type[Views], field: str) -> None:
     with pytest.raises(BraddError, match=f"views: {field} is nan"):
-        SimCLRViews(**{field: math.nan})  # type: ignore[arg-type]
+        method(**{field: math.nan})
 
 
-def test_jsonargparse_builds_it_from_the_signature() -> None:
+def test_jsonargparse_builds_any_method_by_its_name() -> None:
     parser = jsonargparse.ArgumentParser(exit_on_error=False)
-    parser.add_argument("--views", type=SimCLRViews, default=SimCLRViews())
-    parsed = parser.parse_args(["--views.hue=0.2", "--views.count=3"])
-    assert parser.instantiate_classes(parsed).views == SimCLRViews(hue=0.2, count=3)
+    parser.add_argument("--views", type=Views, default=None)
+
+    def parse(*arguments: str) -> Views:
+        views: Views = parser.instantiate_classes(parser.parse_args(list(arguments))).views
+        return views
+
+    assert parse("--views=SimCLRViews", "--views.hue=0.2") == SimCLRViews(hue=0.2)
+    assert parse("--views=DINOViews", "--views.local_count=3") == DINOViews(local_count=3)
+    given = '{"class_path": "MoCoV3Views", "init_args": {"first_blur": 0.5}}'
+    assert parse(f"--views={given}") == MoCoV3Views(first_blur=0.5)
 
 
 def test_the_specification_does_not_import_torch() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from bradd.data.decode import decode, readable_extensions
+from bradd.data.decode import Reduction, decode, readable_extensions
 from bradd.errors import BraddError
 
 __all__ = [
@@ -33,8 +33,13 @@ class Images(Protocol):
 
     def __len__(self) -> int: ...
 
-    def load(self, index: int) -> Image.Image:
+    def load(self, index: int, reduction: Reduction | None = None) -> Image.Image:
         """Decode one image to 8-bit RGB.
+
+        Args:
+            index: Of the image.
+            reduction: Says how many times smaller it may be decoded; see `decode`. It is asked
+                only where that saves time.
 
         Raises:
             UnreadableImage: The image cannot be decoded; the message names the file.
@@ -68,9 +73,9 @@ class FileImages:
     def __len__(self) -> int:
         return len(self.names)
 
-    def load(self, index: int) -> Image.Image:
+    def load(self, index: int, reduction: Reduction | None = None) -> Image.Image:
         """Decode one file to upright, 8-bit RGB; see `decode`."""
-        return decode(self.root / self.names[index])
+        return decode(self.root / self.names[index], reduction)
 
     def name(self, index: int) -> str:
         """The file's POSIX path relative to `root`."""
@@ -114,8 +119,8 @@ class ArrayImages:
     def __len__(self) -> int:
         return len(self.names)
 
-    def load(self, index: int) -> Image.Image:
-        """One image as 8-bit RGB."""
+    def load(self, index: int, reduction: Reduction | None = None) -> Image.Image:
+        """One image as 8-bit RGB; `reduction` is not asked."""
         return Image.fromarray(self.arrays[index]).convert("RGB")
 
     def name(self, index: int) -> str:
@@ -152,9 +157,9 @@ class SubsetImages:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def load(self, index: int) -> Image.Image:
+    def load(self, index: int, reduction: Reduction | None = None) -> Image.Image:
         """Decode one image; see the collection's own `load`."""
-        return self.images.load(int(self.indices[index]))
+        return self.images.load(int(self.indices[index]), reduction)
 
     def name(self, index: int) -> str:
         """The image's name in the collection."""

@@ -8,7 +8,7 @@ from PIL import Image
 
 from bradd.errors import BraddError
 
-__all__ = ["centre_view", "resize_box"]
+__all__ = ["centre_view", "check_rgb", "resize_box"]
 
 
 def centre_view(image: Image.Image, size: int) -> NDArray[np.uint8]:
@@ -53,9 +53,18 @@ def resize_box(
     Raises:
         BraddError: The image is not RGB.
     """
+    check_rgb(image)
+    pixels = np.asarray(image.resize((size, size), resampling, box=edges))
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def check_rgb(image: Image.Image) -> None:
+    """Refuse an image that is not RGB.
+
+    Raises:
+        BraddError: It is not.
+    """
     if image.mode != "RGB":
         raise BraddError(
             f"views are made of RGB images, this one is {image.mode}: image.convert('RGB')"
         )
-    pixels = np.asarray(image.resize((size, size), resampling, box=edges))
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1))

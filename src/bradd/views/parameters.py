@@ -21,6 +21,7 @@ class Parameter(IntEnum):
     HUE = 8  # shift in turns of the colour circle; 0 changes nothing
     GREY = 9  # 1 removes the colour, 0 does not
     BLUR_SIGMA = 10  # in pixels of the finished view; 0 does not blur
+    SOLARISE = 11  # 1 inverts what is brighter than half, 0 does not
 
 
 class JitterOperation(IntEnum):
