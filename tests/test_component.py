@@ -14,7 +14,7 @@ from bradd.component import describe, settings_of
 from bradd.errors import BraddError
 from bradd.generate import Duplicate, Generator, RepresentationDiffusion
 from bradd.select import KNNDistance, Selector, Uniform
-from bradd.ssl import Method, SimCLR
+from bradd.ssl import SDCLR, Method, SimCLR
 
 
 class Mine(Selector):
@@ -48,7 +48,11 @@ class Forgetful(Mine):
 
 
 COMPONENTS: list[tuple[object, type, str]] = [
-    (SimCLR(0.2, 64), Method, "SimCLR(temperature=0.2, projection_size=64)"),
+    (
+        SDCLR(0.2, 0.5, 64),
+        Method,
+        "SDCLR(temperature=0.2, pruned=0.5, projection_size=64)",
+    ),
     (KNNDistance(7), Selector, "KNNDistance(k=7)"),
     (Uniform(), Selector, "Uniform()"),
     (Duplicate(), Generator, "Duplicate()"),

@@ -15,7 +15,7 @@ from bradd.generate import Duplicate, RepresentationDiffusion
 from bradd.presets import Facts, Settings, resolve, usable_cores
 from bradd.rebalancing import check_round
 from bradd.select import KNNDistance, Uniform
-from bradd.ssl import SimCLR
+from bradd.ssl import DINO, SDCLR, Method, MoCoV3, SimCLR
 from bradd.views import SimCLRViews
 
 CPU = Facts(images=50_000, shorter_side=32, cuda=False, cores=2)
@@ -32,7 +32,9 @@ facts = st.builds(
 GIVEN: dict[str, Any] = {
     "backbone": "vit_small_patch16_224",
     "backbone_kwargs": {"depth": 2},
+    "weights": "timm",
     "image_size": 40,
+    "cache": 48,
     "method": SimCLR(0.1),
     "views": SimCLRViews(flip=0.1),
     "selector": Uniform(),
@@ -49,8 +51,13 @@ GIVEN: dict[str, Any] = {
     "optimizer": "sgd",
     "learning_rate": 0.7,
     "weight_decay": 0.0,
+    "final_weight_decay": 0.2,
+    "gradient_clip": 1.0,
     "warmup_epochs": 0,
     "precision": "32-true",
+    "channels_last": True,
+    "compile": True,
+    "health_every_n_epochs": 3,
     "seed": 5,
     "num_workers": 0,
 }
@@ -115,6 +122,67 @@ def test_the_learning_rate_is_in_proportion_to_the_batch(
     assert settings.batch_size == batch_size
     assert settings.learning_rate == pytest.approx(learning_rate)
     assert settings.weight_decay == (0.05 if settings.optimizer == "adamw" else 1e-4)
+
+
+@pytest.mark.parametrize("preset", ["recommended", "paper"])
+@pytest.mark.parametrize(
+    ("method", "backbone", "recipe"),
+    [
+        (SimCLR(), "resnet50", (0.5, 1e-4, 1e-4, 0)),
+        (SDCLR(), "resnet50", (0.5, 1e-4, 1e-4, 0)),
+        (SimCLR(), "vit_tiny_patch16_224", (1.5e-4, 0.05, 0.05, 0)),
+        (MoCoV3(), "vit_tiny_patch16_224", (1.5e-4, 0.1, 0.1, 0)),  # Chen, Xie and He 2021
+        (DINO(), "vit_tiny_patch16_224", (5e-4, 0.04, 0.4, 3)),  # Caron et al. 2021
+    ],
+)
+def test_each_method_has_its_published_recipe_and_the_paper_one_for_all(
+    preset: str, method: Method, backbone: str, recipe: tuple[float, ...]
+) -> None:
+    given = {"method": method, "backbone": backbone, "generator": Duplicate(), "batch_size": 256}
+    settings = resolve({**given, "preset": preset}, GPU)
+    if preset == "paper":
+        vit = backbone.startswith("vit")
+        recipe = (1.5e-4, 0.05, 0.05, 0) if vit else (0.5, 1e-4, 1e-4, 0)
+    assert recipe == pytest.approx(
+        (
+            settings.learning_rate,
+            settings.weight_decay,
+            settings.final_weight_decay,
+            settings.gradient_clip,
+        )
+    )
+    assert settings.views == method.default_views.for_image_size(224)
+
+
+def test_a_weight_decay_that_is_given_does_not_rise() -> None:
+    given = {"method": DINO(), "backbone": "vit_tiny_patch16_224"}
+    settings = resolve({**given, "weight_decay": 0.1}, CPU)
+    assert (settings.weight_decay, settings.final_weight_decay) == (0.1, 0.1)
+    settings = resolve({**given, "final_weight_decay": 0.1}, CPU)
+    assert (settings.weight_decay, settings.final_weight_decay) == (0.04, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("images", "shorter_side", "memory", "cache"),
+    [
+        (50_000, 32, 2**33, 64),
+        (50_000, 64, 2**33, 64),
+        (50_000, 65, 2**33, 0),
+        (50_000, 32, 2**31, 0),  # 614 MB are more than a quarter of that
+        (10**7, 32, 2**33, 0),
+    ],
+)
+def test_small_images_are_kept_in_memory_where_they_fit(
+    images: int, shorter_side: int, memory: int, cache: int
+) -> None:
+    facts = Facts(images, shorter_side, cuda=False, cores=2, memory=memory)
+    assert resolve({}, facts).cache == cache
+
+
+def test_convolutions_are_kept_channels_last_on_a_gpu() -> None:
+    assert resolve({}, GPU).channels_last
+    assert not resolve({"backbone": "vit_tiny_patch16_224"}, GPU).channels_last
+    assert not resolve({}, CPU).channels_last
 
 
 @pytest.mark.parametrize(
@@ -187,7 +255,8 @@ def test_the_paper_preset_is_what_the_paper_states() -> None:
         "blur": 0.5,
         "count": 2,
     }
-    assert {name: config["views"][name] for name in views} == views
+    assert {name: config["views"]["init_args"][name] for name in views} == views
+    assert (config["final_weight_decay"], config["gradient_clip"]) == (0.05, 0)
 
 
 def test_the_papers_recipe_for_a_resnet_does_not_depend_on_the_machine() -> None:
@@ -213,7 +282,11 @@ def test_the_paper_without_a_generator_is_an_error() -> None:
         ("image_size", 0),
         ("batch_size", 1),
         ("batch_size", 0),
-        ("optimizer", "lars"),
+        ("optimizer", "adam"),
+        ("cache", -1),
+        ("final_weight_decay", -0.1),
+        ("gradient_clip", -1.0),
+        ("health_every_n_epochs", 0),
         ("learning_rate", 0.0),
         ("weight_decay", -1e-4),
         ("warmup_epochs", 101),
@@ -230,7 +303,7 @@ def test_an_impossible_value_is_named(name: str, value: Any) -> None:
 
 
 def test_settings_that_contradict_each_other_are_refused() -> None:
-    with pytest.raises(BraddError, match=r"views\.count is 3, but SimCLR takes 2 views"):
+    with pytest.raises(BraddError, match=r"3 views of each image .* SimCLR takes 2 of equal"):
         resolve({"views": SimCLRViews(count=3)}, CPU)
     with pytest.raises(BraddError, match="'grown', which needs acceptance to be false"):
         resolve({"epoch_length": "grown", "acceptance": True}, CPU)
@@ -249,9 +322,8 @@ def test_a_config_is_plain_and_names_every_component() -> None:
     config = settings.to_config()
     assert json.loads(json.dumps(config)) == config
     assert config.keys() == vars(settings).keys()
-    for name in ("method", "selector", "generator"):
+    for name in ("method", "views", "selector", "generator"):
         assert config[name] == settings_of(getattr(settings, name))
-    assert config["views"] == dataclasses.asdict(settings.views)
 
 
 def test_the_machine_is_looked_at() -> None:

@@ -11,7 +11,16 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bradd import Duplicate, KNNDistance, SimCLR, SimCLRViews, Uniform
+from bradd import (
+    DINOViews,
+    Duplicate,
+    KNNDistance,
+    MoCoV3,
+    MoCoV3Views,
+    SimCLR,
+    SimCLRViews,
+    Uniform,
+)
 from bradd.commands.evaluate import evaluate
 from bradd.commands.pretrain import pretrain
 from bradd.commands.report import report
@@ -93,6 +102,18 @@ def test_a_setting_alone_is_of_the_default_component() -> None:
     assert given_by("--views.blur=0.3")["views"] == SimCLRViews(blur=0.3)
 
 
+def test_views_that_stand_alone_are_the_methods_own(config: Any) -> None:
+    found = given_by("--method=mocov3", "--views.hue=0.3")
+    assert (type(found["method"]), found["views"]) == (MoCoV3, MoCoV3Views(hue=0.3))
+    for method in ("DINO", "bradd.ssl.DINO", "{class_path: bradd.ssl.DINO}"):
+        file = config(f"method: {method}\n")
+        assert given_by(file, "--views.hue=0.3")["views"] == DINOViews(hue=0.3)
+        over = given_by(file, "--method=bradd.ssl.MoCoV3", "--views.hue=0.3")
+        assert over["views"] == MoCoV3Views(hue=0.3)
+    named = given_by("--method=dino", "--views=simclrviews", "--views.hue=0.3")
+    assert named["views"] == SimCLRViews(hue=0.3)
+
+
 def test_the_command_line_goes_before_the_file(config: Any) -> None:
     file = config("cycles: 2\nseed: 5\nselector: {class_path: KNNDistance, init_args: {k: 4}}\n")
     for arguments in ((file, "--cycles=3"), ("--cycles=3", file)):
@@ -157,7 +178,10 @@ def test_unknown_names_on_the_command_line(name: str, message: str) -> None:
             "selector: {class_path: KNNDistance, init_args: {kk: 3}}",
             "selector has no setting 'kk'. Did you mean 'k'?",
         ),
-        ("views: {blurr: 0.3}", "views has no setting 'blurr'. Did you mean 'blur'?"),
+        (
+            "views: {class_path: SimCLRViews, init_args: {blurr: 0.3}}",
+            "views has no setting 'blurr'. Did you mean 'blur'?",
+        ),
         ("cycles: three", "cycles is 'three': expected int."),
         (
             "selector: {class_path: KNNDistance, init_args: {k: x}}",
@@ -268,7 +292,7 @@ def test_checked_builds_components_from_plain_values() -> None:
         {
             "selector": {"class_path": "bradd.KNNDistance", "init_args": {"k": 3}},
             "generator": "Duplicate",
-            "views": {"blur": 0.25},
+            "views": {"class_path": "SimCLRViews", "init_args": {"blur": 0.25}},
         },
     )
     assert found["selector"].k == 3

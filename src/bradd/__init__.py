@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from bradd.rebalancing import rebalance
     from bradd.round_settings import RoundSettings
     from bradd.select import KNNDistance, Selection, Selector, Uniform
-    from bradd.ssl import Method, SimCLR, load_backbone
-    from bradd.views import SimCLRViews
+    from bradd.ssl import DINO, SDCLR, Method, MoCoV3, SimCLR, load_backbone
+    from bradd.views import DINOViews, MoCoV3Views, SimCLRViews, Views
 
 __version__ = "0.1.0"
 
@@ -35,21 +35,27 @@ COMMANDS = {
 
 _HOMES = {
     "BraddError": "bradd.errors",
+    "DINO": "bradd.ssl",
+    "DINOViews": "bradd.views",
     "Duplicate": "bradd.generate",
     "Encoder": "bradd.embedding",
     "Generator": "bradd.generate",
     "KNNDistance": "bradd.select",
     "Ledger": "bradd.ledger",
     "Method": "bradd.ssl",
+    "MoCoV3": "bradd.ssl",
+    "MoCoV3Views": "bradd.views",
     "Pool": "bradd.pool",
     "Rebalance": "bradd.callback",
     "RepresentationDiffusion": "bradd.generate",
     "RoundSettings": "bradd.round_settings",
+    "SDCLR": "bradd.ssl",
     "Selection": "bradd.select",
     "Selector": "bradd.select",
     "SimCLR": "bradd.ssl",
     "SimCLRViews": "bradd.views",
     "Uniform": "bradd.select",
+    "Views": "bradd.views",
     "embed": "bradd.embedding",
     "evaluate": "bradd.commands.evaluate",
     "load_backbone": "bradd.ssl",
@@ -59,13 +65,18 @@ _HOMES = {
 }
 
 __all__ = [
+    "DINO",
+    "SDCLR",
     "BraddError",
+    "DINOViews",
     "Duplicate",
     "Encoder",
     "Generator",
     "KNNDistance",
     "Ledger",
     "Method",
+    "MoCoV3",
+    "MoCoV3Views",
     "Pool",
     "Rebalance",
     "RepresentationDiffusion",
@@ -75,6 +86,7 @@ __all__ = [
     "SimCLR",
     "SimCLRViews",
     "Uniform",
+    "Views",
     "embed",
     "evaluate",
     "load_backbone",

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, get_args
 
 import torch
 
 from bradd.component import settings_of
+from bradd.data.sizes import SMALL_IMAGE
 from bradd.errors import BraddError
 from bradd.generate import Generator, RepresentationDiffusion
+from bradd.memory import available_memory
 from bradd.pool import EpochLength
 from bradd.round_settings import Candidates, RoundSettings
 from bradd.select import KNNDistance, Selector
-from bradd.ssl import Method, SimCLR
+from bradd.ssl import DINO, Method, MoCoV3, SimCLR
+from bradd.ssl.backbone import is_transformer
 from bradd.ssl.optimizer import OPTIMIZERS
-from bradd.views import SimCLRViews
+from bradd.views import Views
+from bradd.views.cache import memory_needed
 
 __all__ = ["PRESETS", "Facts", "Settings", "resolve", "usable_cores"]
 
@@ -32,6 +36,41 @@ CHOICES = {
 
 
 @dataclass(frozen=True)
+class Recipe:
+    """How a network is optimised.
+
+    Attributes:
+        learning_rate: Peak, for a global batch of `batch_size`; it goes with the batch.
+        batch_size: See there.
+        weight_decay: At the start.
+        final_weight_decay: At the end; None where it does not change.
+        gradient_clip: Largest norm of the gradients; 0 leaves them.
+    """
+
+    learning_rate: float
+    batch_size: int
+    weight_decay: float
+    final_weight_decay: float | None = None
+    gradient_clip: float = 0.0
+
+
+# The paper's open settings; LARS as in SimCLR (Chen et al. 2020).
+RECIPES = {
+    "adamw": Recipe(3e-4, 512, 0.05),
+    "sgd": Recipe(0.5, 256, 1e-4),
+    "lars": Recipe(0.3, 256, 1e-6),
+}
+
+# What methods were published with where that differs; not for the paper preset, which has one
+# recipe for all.
+METHOD_RECIPES: dict[tuple[type[Method], str], Recipe] = {
+    (MoCoV3, "adamw"): Recipe(1.5e-4, 256, 0.1),
+    (DINO, "adamw"): Recipe(5e-4, 256, 0.04, final_weight_decay=0.4, gradient_clip=3.0),
+    (DINO, "sgd"): Recipe(0.03, 256, 1e-4, gradient_clip=3.0),
+}
+
+
+@dataclass(frozen=True)
 class Facts:
     """What the defaults follow from.
 
@@ -41,6 +80,7 @@ class Facts:
         cuda: Whether there is a CUDA device.
         cores: Processor cores this process may use.
         bf16: Whether the CUDA device computes in bfloat16.
+        memory: Bytes of memory that are free.
     """
 
     images: int
@@ -48,13 +88,14 @@ class Facts:
     cuda: bool
     cores: int
     bf16: bool = True
+    memory: int = 2**33
 
     @classmethod
     def of_machine(cls, images: int, shorter_side: int) -> Facts:
         """The facts of this machine."""
         cuda = torch.cuda.is_available()
         bf16 = cuda and torch.cuda.is_bf16_supported(including_emulation=False)
-        return cls(images, shorter_side, cuda, usable_cores(), bf16)
+        return cls(images, shorter_side, cuda, usable_cores(), bf16, available_memory())
 
 
 def usable_cores() -> int:
@@ -71,9 +112,11 @@ class Settings:
     preset: str
     backbone: str
     backbone_kwargs: dict[str, Any]
+    weights: str
     image_size: int
+    cache: int
     method: Method
-    views: SimCLRViews
+    views: Views
     selector: Selector
     generator: Generator
     cycles: int
@@ -88,8 +131,13 @@ class Settings:
     optimizer: str
     learning_rate: float
     weight_decay: float
+    final_weight_decay: float
+    gradient_clip: float
     warmup_epochs: int
     precision: str
+    channels_last: bool
+    compile: bool
+    health_every_n_epochs: int
     seed: int
     num_workers: int
 
@@ -97,6 +145,10 @@ class Settings:
     def epochs(self) -> int:
         """Epochs of the whole run."""
         return self.cycles * self.epochs_per_cycle
+
+    def view_sizes(self) -> set[int]:
+        """Sides of the views in pixels."""
+        return {recipe.size for recipe in self.views.recipes(self.image_size)}
 
     def round_settings(self) -> RoundSettings:
         """How each round is done."""
@@ -115,9 +167,8 @@ class Settings:
     def to_config(self) -> dict[str, Any]:
         """As plain values, from which `bradd pretrain --config` builds the same settings."""
         config = dict(vars(self))
-        for name in ("method", "selector", "generator"):
+        for name in ("method", "views", "selector", "generator"):
             config[name] = settings_of(config[name])
-        config["views"] = asdict(self.views)
         return config
 
 
@@ -153,17 +204,21 @@ def resolve(given: dict[str, Any], facts: Facts) -> Settings:
 def _common(chosen: dict[str, Any], facts: Facts) -> dict[str, Any]:
     """Defaults that both presets share, or that follow from the image size."""
     image_size = chosen.get("image_size") or _image_size(facts, chosen["preset"])
+    method = chosen.get("method") or SimCLR()
     return {
         "seed": 0,
+        "weights": "random",
         "image_size": image_size,
-        "method": SimCLR(),
-        "views": SimCLRViews.for_image_size(image_size),
+        "cache": _cache(facts),
+        "method": method,
+        "views": method.default_views.for_image_size(image_size),
         "selector": KNNDistance(),
         "generator": RepresentationDiffusion(),
         "cycles": 5,
         "epochs_per_cycle": 20,
         "n_variations": 5,
         "precision": _precision(facts),
+        "compile": False,
         "num_workers": _num_workers(facts),
         **_backbone(chosen.get("backbone"), image_size, facts, chosen["preset"]),
     }
@@ -179,16 +234,22 @@ def _num_workers(facts: Facts) -> int:
     """Enough to feed a GPU; none beside training on the same cores, unless decoding is the work."""
     if facts.cuda:
         return min(16, facts.cores)
-    return 0 if facts.shorter_side <= 64 else min(4, facts.cores)
+    return 0 if facts.shorter_side <= SMALL_IMAGE else min(4, facts.cores)
+
+
+def _cache(facts: Facts) -> int:
+    """Small images are kept in memory, unless they would take more than a quarter of it."""
+    fits = memory_needed(facts.images, SMALL_IMAGE) <= facts.memory / 4
+    return SMALL_IMAGE if facts.shorter_side <= SMALL_IMAGE and fits else 0
 
 
 def _image_size(facts: Facts, preset: str) -> int:
     """The images' own size up to 64 pixels; above, what the machine can train on."""
     if preset == "paper":
         return 224
-    if facts.shorter_side <= 64:
+    if facts.shorter_side <= SMALL_IMAGE:
         return max(16, round(facts.shorter_side / 8) * 8)
-    return 224 if facts.cuda else 64
+    return 224 if facts.cuda else SMALL_IMAGE
 
 
 def _backbone(given: str | None, image_size: int, facts: Facts, preset: str) -> dict[str, Any]:
@@ -197,7 +258,10 @@ def _backbone(given: str | None, image_size: int, facts: Facts, preset: str) -> 
     if preset == "paper":
         return {"backbone": "vit_base_patch16_224", "backbone_kwargs": {}}
     if facts.cuda:
-        return {"backbone": "resnet18" if image_size <= 64 else "resnet50", "backbone_kwargs": {}}
+        return {
+            "backbone": "resnet18" if image_size <= SMALL_IMAGE else "resnet50",
+            "backbone_kwargs": {},
+        }
     # A quarter of ResNet-18's work: what a processor trains in an afternoon.
     return {"backbone": "resnet18", "backbone_kwargs": {"channels": [32, 64, 128, 256]}}
 
@@ -228,37 +292,55 @@ def _recommended(chosen: dict[str, Any], facts: Facts) -> dict[str, Any]:
 
 def _training(chosen: dict[str, Any], facts: Facts, preset: str) -> dict[str, Any]:
     """The recipe of the backbone's family (see the paper's open settings), scaled to the batch."""
-    transformer = chosen["backbone"].startswith(("vit_", "deit", "swin"))
+    transformer = is_transformer(chosen["backbone"])
     optimizer = chosen.get("optimizer") or ("adamw" if transformer else "sgd")
     full_batch = 512 if transformer else 256
     largest = full_batch if facts.cuda or preset == "paper" else 128
     # At least eight steps an epoch, so that small data are not one batch.
     batch_size = chosen.get("batch_size") or min(largest, max(2, facts.images // 8))
-    learning_rate = 3e-4 * batch_size / 512 if optimizer == "adamw" else 0.5 * batch_size / 256
     epochs = chosen["cycles"] * chosen["epochs_per_cycle"]
+    recipe = RECIPES.get(optimizer, RECIPES["sgd"])  # of an unknown one the check complains
+    if preset != "paper":
+        recipe = METHOD_RECIPES.get((type(chosen["method"]), optimizer), recipe)
+    final_weight_decay = recipe.final_weight_decay
+    if final_weight_decay is None or "weight_decay" in chosen:
+        final_weight_decay = chosen.get("weight_decay", recipe.weight_decay)
     return {
+        # Not on a CPU: there torch 2.15 was seen to corrupt memory below eight channels.
+        "channels_last": facts.cuda and not transformer,
         "optimizer": optimizer,
         "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "weight_decay": 0.05 if optimizer == "adamw" else 1e-4,
+        "learning_rate": recipe.learning_rate * batch_size / recipe.batch_size,
+        "weight_decay": recipe.weight_decay,
+        "final_weight_decay": final_weight_decay,
+        "gradient_clip": recipe.gradient_clip,
         "warmup_epochs": min(10, epochs // 10),
+        # About twenty times in a run.
+        "health_every_n_epochs": max(1, epochs // 20),
     }
 
 
 def _check(chosen: dict[str, Any]) -> None:
-    if chosen["views"].count != chosen["method"].views:
-        raise BraddError(
-            f"views.count is {chosen['views'].count}, but {type(chosen['method']).__name__} takes "
-            f"{chosen['method'].views} views of each image."
-        )
     if chosen["epoch_length"] == "grown" and chosen["acceptance"]:
         raise BraddError(
             "epoch_length is 'grown', which needs acceptance to be false: the schedule must know "
             "how many steps there will be."
         )
-    for name, least in {"cycles": 1, "epochs_per_cycle": 1, "image_size": 8}.items():
-        if chosen[name] < least:
+    least_values = {
+        "cycles": 1,
+        "epochs_per_cycle": 1,
+        "image_size": 8,
+        "cache": 0,
+        "weight_decay": 0,
+        "final_weight_decay": 0,
+        "gradient_clip": 0,
+        "health_every_n_epochs": 1,
+        "num_workers": 0,
+    }
+    for name, least in least_values.items():
+        if not chosen[name] >= least:
             raise BraddError(f"{name} is {chosen[name]}: it must be at least {least}.")
+    chosen["method"].check_views(chosen["views"].recipes(chosen["image_size"]))
     if chosen["batch_size"] < 2:
         raise BraddError(
             f"batch_size is {chosen['batch_size']}: contrastive learning needs at least 2."
@@ -266,20 +348,11 @@ def _check(chosen: dict[str, Any]) -> None:
     for name, choices in CHOICES.items():
         if chosen[name] not in choices:
             raise BraddError(f"{name} is {chosen[name]!r}: choose one of {', '.join(choices)}.")
-    if (
-        not math.isfinite(chosen["learning_rate"])
-        or chosen["learning_rate"] <= 0
-        or chosen["weight_decay"] < 0
-    ):
-        raise BraddError(
-            f"learning_rate is {chosen['learning_rate']} and weight_decay "
-            f"{chosen['weight_decay']}: the one must be above 0, the other not below."
-        )
+    if not 0 < chosen["learning_rate"] < math.inf:
+        raise BraddError(f"learning_rate is {chosen['learning_rate']}: it must be above 0.")
     epochs = chosen["cycles"] * chosen["epochs_per_cycle"]
     if not 0 <= chosen["warmup_epochs"] <= epochs:
         raise BraddError(
             f"warmup_epochs is {chosen['warmup_epochs']}: it must be from 0 to the run's "
             f"{epochs} epochs."
         )
-    if chosen["num_workers"] < 0:
-        raise BraddError(f"num_workers is {chosen['num_workers']}: it must be at least 0.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from bradd.run import Run
 from bradd.select import Selector
 from bradd.signature import checked
 from bradd.ssl import Method
+from bradd.views import Views
 
 __all__ = ["MAX_UNREADABLE", "config_of", "saved_settings"]
 
@@ -37,8 +37,10 @@ def config_of(given: dict[str, Any], run: Run, settings: Settings) -> dict[str, 
         "data": _plain("data", given["data"]),
         "out": str(run.folder),
         "longtail": given.get("longtail"),
+        "labels": _plain("labels", given["labels"]) if "labels" in given else None,
         "max_unreadable": given.get("max_unreadable", MAX_UNREADABLE),
         **settings.to_config(),
+        "weights": _plain("weights", settings.weights),
     }
 
 
@@ -68,10 +70,10 @@ def saved_settings(command: Callable[..., Any], run: Run, given: dict[str, Any])
 
 def _plain(name: str, value: Any) -> Any:
     """A setting as config.yaml holds it."""
-    if isinstance(value, (Method, Selector, Generator)):
+    if isinstance(value, (Method, Views, Selector, Generator)):
         return settings_of(value)
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    if name == "data" and value not in NAMES:
+    if name in ("data", "labels") and value not in NAMES:
+        return str(Path(value).expanduser().resolve())
+    if name == "weights" and value not in ("random", "timm"):
         return str(Path(value).expanduser().resolve())
     return value

@@ -20,12 +20,14 @@ __all__ = ["CommandParser", "SettingError", "checked", "command_parser", "parse"
 # What a component is when only its settings are given, as in `--selector.k 10`.
 DEFAULT_COMPONENTS = {
     "method": "SimCLR",
+    "views": "SimCLRViews",
     "selector": "KNNDistance",
     "generator": "RepresentationDiffusion",
 }
 
 COMPONENT_ROOMS = {
     "method": "bradd.ssl",
+    "views": "bradd.views",
     "selector": "bradd.select",
     "generator": "bradd.generate",
 }
@@ -126,14 +128,15 @@ def _in_order(pairs: list[tuple[str, str | None]]) -> list[str]:
     """Defaults before files before the command line, and components before their settings."""
     defaults: list[str] = []
     named: list[str] = []
-    for component, default in DEFAULT_COMPONENTS.items():
+    everything = list(pairs)
+    for component in DEFAULT_COMPONENTS:
         option = f"--{component}"
         names = [value for name, value in pairs if name == option and value is not None]
         pairs = [pair for pair in pairs if pair[0] != option or pair[1] is None]
         if names:
             named.append(f"{option}={_class_name(component, names[-1])}")
         elif any(name.startswith(f"{option}.") and name != f"{option}.help" for name, _ in pairs):
-            defaults.append(f"{option}={default}")
+            defaults.append(f"{option}={_default(component, everything)}")
     files = [f"{name}={value}" for name, value in pairs if name == "--config" and value is not None]
     rest = [
         name if value is None else f"{name}={value}"
@@ -141,6 +144,20 @@ def _in_order(pairs: list[tuple[str, str | None]]) -> list[str]:
         if name != "--config" or value is None
     ]
     return defaults + files + named + rest
+
+
+def _default(component: str, pairs: list[tuple[str, str | None]]) -> str:
+    """What a component is when only its settings are given; views go with the method."""
+    if component != "views":
+        return DEFAULT_COMPONENTS[component]
+    method = DEFAULT_COMPONENTS["method"]
+    for path in (value for name, value in pairs if name == "--config" and value is not None):
+        in_file = read_settings(Path(path)).get("method") or method
+        method = in_file["class_path"] if isinstance(in_file, dict) else in_file
+    method = [method, *(value for name, value in pairs if name == "--method" and value)][-1]
+    module, _, name = _class_name("method", method).rpartition(".")
+    cls = getattr(importlib.import_module(module or COMPONENT_ROOMS["method"]), name)
+    return str(cls.default_views.__name__)
 
 
 def _split_values(arguments: list[str]) -> list[tuple[str, str | None]]:

@@ -7,10 +7,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from killable import STAGES, run_evaluate, run_pretrain
 
 from bradd import pretrain
 from bradd.errors import BraddError
+from killable import STAGES, run_evaluate, run_pretrain
 from samples import picture
 
 

@@ -4,13 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from bradd.errors import BraddError
 from bradd.ssl import Backbone, create_backbone, load_backbone
-from bradd.ssl.backbone import embedding_size, load_snippet, save_backbone
+from bradd.ssl.backbone import embedding_size, is_transformer, load_snippet, save_backbone
 
 NARROW = {"channels": [8, 8, 8, 16]}
 FAMILIES: dict[str, dict[str, Any]] = {
@@ -86,6 +87,75 @@ def test_given_arguments_win_and_are_shown() -> None:
         "channels=[4, 4, 8, 8] with a 3x3 stem of stride 1, for images of 32 pixels"
     )
     assert embedding_size(create_backbone(small), 32) == 8
+
+
+@pytest.mark.parametrize(
+    ("name", "with_classifier", "without", "width"),
+    [
+        ("resnet50", 25_557_032, 23_508_032, 2048),
+        ("vit_small_patch16_224", 22_050_664, 21_665_664, 384),
+        ("vit_base_patch16_224", 86_567_656, 85_798_656, 768),
+    ],
+)
+def test_the_papers_backbones_have_the_papers_parameters(
+    name: str, with_classifier: int, without: int, width: int
+) -> None:
+    """25.6, 22.1 and 86.6 million with a classifier of 1000 classes, which pre-training lacks."""
+    backbone = Backbone.choose(name, 224)
+    with torch.device("meta"):
+        whole = timm.create_model(name)
+        bare = timm.create_model(name, num_classes=0, **backbone.kwargs)
+    counts = [sum(p.numel() for p in model.parameters()) for model in (whole, bare)]
+    assert counts == [with_classifier, without]
+    assert counts[0] - counts[1] == 1000 * (width + 1)
+    assert backbone.stem_stride == 0
+    millions = {"resnet50": 25.6, "vit_small_patch16_224": 22.1, "vit_base_patch16_224": 86.6}
+    assert round(counts[0] / 1e6, 1) == millions[name]
+
+
+def test_our_resnet50_has_no_classifier() -> None:
+    model = create_backbone(Backbone.choose("resnet50", 224))
+    assert sum(p.numel() for p in model.parameters()) == 23_508_032
+
+
+@pytest.mark.parametrize(
+    ("name", "transformer"),
+    [
+        ("vit_small_patch16_224", True),
+        ("vit_small_patch16_dinov3", True),
+        ("vit_base_r50_s16_224", True),
+        ("deit3_small_patch16_224", True),
+        ("swin_tiny_patch4_window7_224", True),
+        ("swinv2_tiny_window8_256", True),
+        ("beitv2_base_patch16_224", True),
+        ("eva02_tiny_patch14_224", True),
+        ("flexivit_small", True),
+        ("volo_d1_224", True),
+        ("xcit_nano_12_p8_224", True),
+        ("resnet50", False),
+        ("resnetv2_50", False),
+        ("convnext_tiny", False),
+        ("efficientnet_b0", False),
+        ("regnety_004", False),
+        ("mobilenetv3_small_100", False),
+        ("vgg11", False),
+    ],
+)
+def test_transformers_are_told_from_convolutional_networks(name: str, transformer: bool) -> None:
+    assert is_transformer(name) is transformer
+
+
+def test_only_a_known_name_can_be_a_transformer() -> None:
+    with pytest.raises(BraddError, match=r"no model called 'vit_smal_patch16_224'.*vit_small"):
+        is_transformer("vit_smal_patch16_224")
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet10t", "vit_tiny_patch16_224"])
+@pytest.mark.parametrize("size", [32, 224])
+def test_other_than_three_channels_are_refused(name: str, size: int) -> None:
+    with pytest.raises(BraddError, match=r"in_chans=1.*RGB"):
+        create_backbone(Backbone.choose(name, size, {"in_chans": 1}))
+    create_backbone(Backbone.choose("resnet18", 32, {"in_chans": 3, **NARROW}))
 
 
 def test_an_unknown_name_suggests_the_nearest() -> None:

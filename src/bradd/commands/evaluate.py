@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import timm
 import torch
-from timm.models import load_state_dict
 
 from bradd.console import console_on, say, show_table, stage
 from bradd.data import NAMES, LabelledImages, Manifest, open_labelled, scan
@@ -27,6 +25,7 @@ from bradd.reporting import write_report
 from bradd.run import Run
 from bradd.run_settings import MAX_UNREADABLE
 from bradd.ssl import Backbone, create_backbone, load_backbone
+from bradd.ssl.backbone import load_weights
 
 __all__ = ["evaluate"]
 
@@ -187,27 +186,11 @@ def _subjects(
     plan = Backbone.choose(str(backbone), image_size, backbone_kwargs)
     model = create_backbone(plan).eval()
     if checkpoint is not None:
-        _load_weights(model, plan, checkpoint)
+        load_weights(model, plan, checkpoint)
     default = Path(checkpoint).parent / "results.json" if checkpoint else Path("results.json")
     name = checkpoint or f"{backbone} (random weights)"
     encoder = Encoder(_on_device(model), image_size)
     return [_Subject(name, encoder, data, Path(out) if out else default, None)]
-
-
-def _load_weights(model: torch.nn.Module, plan: Backbone, checkpoint: str) -> None:
-    """Load a checkpoint as timm and others write it; a classifier in it is left out."""
-    if not Path(checkpoint).is_file():
-        raise BraddError(f"checkpoint {checkpoint} does not exist.")
-    classifiers = timm.models.get_pretrained_cfg_value(plan.name, "classifier") or ()
-    if isinstance(classifiers, str):
-        classifiers = (classifiers,)
-    heads = tuple(f"{name}." for name in classifiers)
-    try:
-        weights = load_state_dict(checkpoint, weights_only=True)
-        model.load_state_dict({k: v for k, v in weights.items() if not k.startswith(heads)})
-    except Exception as error:  # a broken or foreign file may bring about anything
-        reason = str(error) or type(error).__name__
-        raise BraddError(f"{checkpoint} does not fit {plan.describe()}: {reason}") from error
 
 
 def _subject_of_run(run: Run, data: str | None, out: str | None) -> _Subject:

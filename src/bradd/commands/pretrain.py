@@ -18,7 +18,7 @@ from torch import nn
 from bradd.callback import Rebalance
 from bradd.component import describe
 from bradd.console import console_on, say
-from bradd.data import NAMES
+from bradd.data import NAMES, LabelledImages, open_labelled
 from bradd.data.training_set import TrainingSet, open_training_set
 from bradd.errors import BraddError
 from bradd.generate import Generator
@@ -32,10 +32,11 @@ from bradd.seeds import derive_seed
 from bradd.select import Selector
 from bradd.signature import checked
 from bradd.ssl import Backbone, Method, create_backbone
-from bradd.ssl.backbone import load_snippet, save_backbone
+from bradd.ssl.backbone import load_snippet, load_weights, save_backbone
+from bradd.ssl.health import Health
 from bradd.ssl.pretraining import Pretraining
-from bradd.ssl.trainer import EpochMetrics, SaveLast, TrainingProgress, training_loader
-from bradd.views import SimCLRViews
+from bradd.trainer import EpochMetrics, SaveLast, TrainingProgress, training_loader
+from bradd.views import Views
 
 __all__ = ["pretrain"]
 
@@ -46,11 +47,14 @@ def pretrain(
     *,
     preset: Literal["recommended", "paper"] | None = None,
     longtail: str | None = None,
+    labels: str | Path | None = None,
     backbone: str | None = None,
     backbone_kwargs: dict[str, Any] | None = None,
+    weights: str | Path | None = None,
     image_size: int | None = None,
+    cache: int | None = None,
     method: Method | None = None,
-    views: SimCLRViews | None = None,
+    views: Views | None = None,
     selector: Selector | None = None,
     generator: Generator | None = None,
     cycles: int | None = None,
@@ -62,11 +66,16 @@ def pretrain(
     acceptance: bool | None = None,
     epoch_length: EpochLength | None = None,
     batch_size: int | None = None,
-    optimizer: Literal["sgd", "adamw"] | None = None,
+    optimizer: Literal["sgd", "adamw", "lars"] | None = None,
     learning_rate: float | None = None,
     weight_decay: float | None = None,
+    final_weight_decay: float | None = None,
+    gradient_clip: float | None = None,
     warmup_epochs: int | None = None,
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] | None = None,
+    channels_last: bool | None = None,
+    compile: bool | None = None,
+    health_every_n_epochs: int | None = None,
     seed: int | None = None,
     num_workers: int | None = None,
     max_unreadable: float | None = None,
@@ -87,13 +96,21 @@ def pretrain(
         preset: recommended (default: real anchors, matched budget, guard and acceptance on) or
             paper (its literal reading).
         longtail: Train on a long-tailed subset of labelled data, exponential:100 or pareto:6. The
-            labels shape the subset and are seen by nothing else.
+            labels shape the subset; training does not see them.
+        labels: Labelled images on which kNN accuracy is followed meanwhile, as for `evaluate`;
+            training does not see them. Default: the data themselves where they are a named set, or
+            with longtail; else none.
         backbone: A timm model. Default: a ResNet that suits images and machine.
         backbone_kwargs: Further arguments for timm.create_model, e.g. {"drop_path_rate": 0.1}.
-        image_size: Side of the views in pixels. Default: the images' own up to 64, else 224 (64
-            without a GPU).
-        method: The self-supervised method. Default: SimCLR.
-        views: The random views. Default: SimCLR's, up to 64 pixels without blur.
+        weights: What the backbone starts from: random (default), timm (timm's own pre-trained
+            weights) or a safetensors or torch file.
+        image_size: Side of the largest views in pixels. Default: the images' own up to 64, else
+            224 (64 without a GPU).
+        cache: Keep all images in memory, decoded once, larger ones reduced to squares of this many
+            pixels, and crop on the device; 0 decodes at every step. Default: 64 where images are no
+            larger and memory allows, else 0.
+        method: The self-supervised method: SimCLR (default), MoCoV3, DINO or SDCLR.
+        views: The random views. Default: the method's own, up to 64 pixels without blur.
         selector: What is under-represented. Default: KNNDistance, k = 5.
         generator: What makes variations. Default: RepresentationDiffusion.
         cycles: Cycles of training; rounds of rebalancing are one fewer. Default: 5. With 1 the
@@ -107,12 +124,21 @@ def pretrain(
         epoch_length: matched (as many samples as there are images) or grown (the whole pool).
         batch_size: Images in a batch, over all devices. Default: 256 (ViT 512), on a CPU 128,
             fewer for small data.
-        optimizer: sgd or adamw. Default: by the backbone's family.
-        learning_rate: Peak of the schedule. Default: sgd 0.5 for 256 images a batch, adamw 3e-4
-            for 512, in proportion.
-        weight_decay: Of weights, not of biases and norms. Default: sgd 1e-4, adamw 0.05.
+        optimizer: sgd, adamw or lars. Default: sgd, for vision transformers adamw.
+        learning_rate: Peak of the schedule. Default: sgd 0.5 and lars 0.3 for 256 images a batch,
+            adamw 3e-4 for 512, in proportion.
+        weight_decay: Of weights, not of biases and norms. Default: sgd 1e-4, adamw 0.05, lars 1e-6.
+        final_weight_decay: At the end of a cosine. Default: weight_decay; for DINO by adamw it
+            rises from 0.04 to 0.4.
+        gradient_clip: Largest norm of the gradients; 0 leaves them. Default: 3 for DINO, else 0.
         warmup_epochs: Epochs in which the learning rate rises. Default: a tenth, at most 10.
         precision: As Lightning names it. Default: bf16-mixed on a GPU, else 32-true.
+        channels_last: Keep convolutions in the memory format that is fastest on GPUs. Default: on
+            a GPU, for all but transformers.
+        compile: Compile the backbone by torch.compile: slower to start, faster on a GPU. Default:
+            false.
+        health_every_n_epochs: Epochs between two looks at the embeddings (rank, spread, alignment
+            and uniformity, kNN accuracy with labels). Default: about twenty in a run.
         seed: Of everything random. Default: 0.
         num_workers: Processes that decode. Default: by the machine.
         max_unreadable: Share of unreadable images that is skipped and listed rather than refused.
@@ -151,10 +177,14 @@ def pretrain(
         facts = Facts.of_machine(len(training_set.images), training_set.shorter_side)
         tuned = {field.name for field in fields(Settings)}
         settings = resolve({name: given[name] for name in given if name in tuned}, facts)
-        plan = Backbone.choose(settings.backbone, settings.image_size, settings.backbone_kwargs)
-        with torch.random.fork_rng():
-            torch.manual_seed(derive_seed(settings.seed, "initial weights"))
-            module = _module(create_backbone(plan), settings, len(training_set.images))
+        plan = Backbone.choose(
+            settings.backbone,
+            settings.image_size,
+            settings.backbone_kwargs,
+            several_sizes=len(settings.view_sizes()) > 1,
+        )
+        module = _module(plan, settings, len(training_set.images))
+        labelled = _labelled(given)
         check_round(len(training_set.images), settings.round_settings())
         _check_batch(settings.batch_size, len(training_set.images))
         if not resume:
@@ -162,8 +192,9 @@ def pretrain(
             training_set.write(run.manifest, run.unreadable)
             run.write_config(config_of(given, run, settings))
         _say_settings(run, settings, plan, training_set)
-        _fit(run, settings, module, training_set, resume)
-        save_backbone(module.backbone, plan, run.backbone, {"seed": settings.seed})
+        _fit(run, settings, module, training_set, labelled, resume)
+        encoder = module.get_submodule(settings.method.encoder)
+        save_backbone(encoder, plan, run.backbone, {"seed": settings.seed})
         write_report(run.folder)
         _say_what_next(run, plan)
     return run.folder
@@ -189,7 +220,24 @@ def _check_batch(batch_size: int, images: int) -> None:
         )
 
 
-def _module(backbone: nn.Module, settings: Settings, images: int) -> Pretraining:
+def _labelled(given: dict[str, Any]) -> tuple[LabelledImages, LabelledImages] | None:
+    """What kNN accuracy is followed on: a reference and a test split, where labels are at hand."""
+    data = given.get("labels")
+    if data is None and (given["data"] in NAMES or given.get("longtail")):
+        data = given["data"]
+    return None if data is None else (open_labelled(data, "train"), open_labelled(data, "test"))
+
+
+def _module(plan: Backbone, settings: Settings, images: int) -> Pretraining:
+    with torch.random.fork_rng():
+        torch.manual_seed(derive_seed(settings.seed, "initial weights"))
+        backbone = create_backbone(plan)
+        if settings.weights != "random":
+            load_weights(backbone, plan, settings.weights)
+        return _pretraining(backbone, settings, images)
+
+
+def _pretraining(backbone: nn.Module, settings: Settings, images: int) -> Pretraining:
     variations = settings.n_anchors * settings.n_variations
     samples = [
         images + (variations * cycle if settings.epoch_length == "grown" else 0)
@@ -200,17 +248,27 @@ def _module(backbone: nn.Module, settings: Settings, images: int) -> Pretraining
         backbone,
         settings.method,
         image_size=settings.image_size,
+        images=images,
         seed=settings.seed,
         optimizer=settings.optimizer,
         learning_rate=settings.learning_rate,
         weight_decay=settings.weight_decay,
+        final_weight_decay=settings.final_weight_decay,
         steps=settings.epochs_per_cycle * sum(steps),
+        epochs=settings.epochs,
         warmup_steps=settings.warmup_epochs * steps[0],
+        channels_last=settings.channels_last,
+        compile=settings.compile,
     )
 
 
 def _fit(
-    run: Run, settings: Settings, module: Pretraining, training_set: TrainingSet, resume: bool
+    run: Run,
+    settings: Settings,
+    module: Pretraining,
+    training_set: TrainingSet,
+    labelled: tuple[LabelledImages, LabelledImages] | None,
+    resume: bool,
 ) -> None:
     pool = Pool(training_set.images, run.folder)
     sampler = pool.sampler(settings.seed, settings.batch_size, settings.epoch_length)
@@ -218,9 +276,21 @@ def _fit(
     callbacks: list[L.Callback] = [
         Rebalance(
             pool,
+            encoder=settings.method.encoder,
             every_n_epochs=settings.epochs_per_cycle,
             image_size=settings.image_size,
             **vars(settings.round_settings()),
+        ),
+        Health(
+            training_set.images,
+            encoder_name=settings.method.encoder,
+            image_size=settings.image_size,
+            views=settings.views,
+            seed=settings.seed,
+            every_n_epochs=settings.health_every_n_epochs,
+            reference=labelled[0] if labelled else None,
+            test=labelled[1] if labelled else None,
+            num_workers=settings.num_workers,
         ),
         metrics,
         TrainingProgress(metrics, sampler, settings.cycles, settings.epochs_per_cycle),
@@ -231,6 +301,7 @@ def _fit(
         accelerator="cuda" if torch.cuda.is_available() else "cpu",
         devices=1,
         precision=settings.precision,  # type: ignore[arg-type]
+        gradient_clip_val=settings.gradient_clip or None,
         callbacks=callbacks,
         logger=TensorBoardLogger(run.folder, name="", version="tensorboard"),
         use_distributed_sampler=False,
@@ -239,7 +310,7 @@ def _fit(
         log_every_n_steps=1,
     )
     loader = training_loader(
-        pool, sampler, settings.views, settings.image_size, settings.num_workers
+        pool, sampler, settings.views, settings.image_size, settings.num_workers, settings.cache
     )
     checkpoint = run.checkpoint if resume and run.checkpoint.exists() else None
     trainer.fit(module, loader, ckpt_path=checkpoint, weights_only=True)
@@ -256,7 +327,8 @@ def _say_settings(run: Run, settings: Settings, plan: Backbone, images: Training
     for name, value in vars(settings).items():
         if name in ("backbone", "backbone_kwargs"):
             continue
-        shown = describe(value) if isinstance(value, (Method, Selector, Generator)) else value
+        component = isinstance(value, (Method, Views, Selector, Generator))
+        shown = describe(value) if component else value
         say(f"  {name}: {shown}")
 
 

@@ -14,13 +14,46 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from bradd.data.sizes import SMALL_IMAGE
 from bradd.errors import BraddError
 from bradd.files import write_atomically
+from bradd.ssl.weights import (
+    WeightsDiffer,
+    backbone_weights,
+    fitted,
+    published_weights,
+    read_tensors,
+)
 
-__all__ = ["Backbone", "create_backbone", "load_backbone", "load_snippet", "save_backbone"]
+__all__ = [
+    "Backbone",
+    "create_backbone",
+    "embedding_size",
+    "is_transformer",
+    "load_backbone",
+    "load_snippet",
+    "load_weights",
+    "save_backbone",
+]
 
 METADATA_KEY = "bradd"
-SMALL_IMAGE = 64
+
+# timm's modules whose models attend from place to place, alone or between convolutions. Told by
+# module, since names say little: DINOv3's `vit_small_patch16_dinov3` is an EVA, `volo_d1_224` a
+# transformer.
+TRANSFORMERS = frozenset(
+    (
+        *("beit", "cait", "coat", "convit", "cpubone", "crossvit", "csatv2", "davit"),
+        *("deepseek_vit", "deit", "edgenext", "efficientformer", "efficientformer_v2"),
+        *("efficientvit_mit", "efficientvit_msra", "eva", "fastvit", "gcvit", "gemma4_vit"),
+        *("hiera", "hieradet_sam2", "iformer", "levit", "lowformer", "maxxvit", "metaformer"),
+        *("mobilevit", "mvitv2", "naflexvit", "nest", "nextvit", "pit", "pvt_v2", "qwen3_vit"),
+        *("shvit", "swiftformer", "swin_transformer", "swin_transformer_v2"),
+        *("swin_transformer_v2_cr", "tiny_vit", "tnt", "twins", "visformer"),
+        *("vision_transformer", "vision_transformer_hybrid", "vision_transformer_relpos"),
+        *("vision_transformer_sam", "vitamin", "volo", "xcit"),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +75,13 @@ class Backbone:
     stem_stride: int = 0
 
     @classmethod
-    def choose(cls, name: str, image_size: int, kwargs: dict[str, Any] | None = None) -> Backbone:
+    def choose(
+        cls,
+        name: str,
+        image_size: int,
+        kwargs: dict[str, Any] | None = None,
+        several_sizes: bool = False,
+    ) -> Backbone:
         """Choose the stem and the arguments that suit the images.
 
         Args:
@@ -50,14 +89,13 @@ class Backbone:
                 patch of an eighth of the side; a ResNet up to 64 pixels gets the small stem.
             image_size: Side of the images in pixels.
             kwargs: Further arguments for `timm.create_model`, which win over those chosen.
+            several_sizes: Whether it is given smaller images, too; a vision transformer then
+                resamples its positions.
 
         Raises:
             BraddError: timm knows no model of that name.
         """
-        if not timm.is_model(name):
-            near = difflib.get_close_matches(name, timm.list_models(), n=3)
-            hint = f" Did you mean {' or '.join(near)}?" if near else ""
-            raise BraddError(f"timm has no model called {name!r}.{hint}")
+        module = _timm_module(name)
         small = image_size <= SMALL_IMAGE
         chosen: dict[str, Any] = {}
         stem_stride = 0
@@ -65,7 +103,9 @@ class Backbone:
             chosen["img_size"] = image_size
             if small and name.startswith(("vit_", "deit")):
                 chosen["patch_size"] = max(1, image_size // 8)
-        elif small and _is_resnet(name):
+            if several_sizes:
+                chosen["dynamic_img_size"] = True
+        elif small and module == "resnet":
             stem_stride = 1 if image_size <= 32 else 2
         return cls(name, image_size, chosen | (kwargs or {}), stem_stride)
 
@@ -85,6 +125,11 @@ def create_backbone(backbone: Backbone) -> nn.Module:
     Raises:
         BraddError: timm does not accept the arguments, or the model does not suit the images.
     """
+    if (channels := backbone.kwargs.get("in_chans", 3)) != 3:
+        raise BraddError(
+            f"backbone_kwargs has in_chans={channels}, but images are given to the backbone as "
+            "RGB, 3 channels (grey ones too): leave in_chans out."
+        )
     try:
         model: nn.Module = timm.create_model(backbone.name, num_classes=0, **backbone.kwargs)
         if backbone.stem_stride:
@@ -96,6 +141,18 @@ def create_backbone(backbone: Backbone) -> nn.Module:
             "backbone_kwargs or image_size."
         ) from error
     return model
+
+
+def is_transformer(name: str) -> bool:
+    """Whether a timm model is a vision transformer, also a hierarchical or hybrid one.
+
+    Args:
+        name: A timm model name.
+
+    Raises:
+        BraddError: timm knows no model of that name.
+    """
+    return _timm_module(name) in TRANSFORMERS
 
 
 def embedding_size(model: nn.Module, image_size: int) -> int:
@@ -112,6 +169,43 @@ def embedding_size(model: nn.Module, image_size: int) -> int:
         shape = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise ValueError(f"its output is {shape} for one image, not one vector [1, D]")
     return output.shape[1]
+
+
+def load_weights(model: nn.Module, backbone: Backbone, source: str | Path) -> None:
+    """Start from weights that others have trained.
+
+    Files of timm, and of training scripts that wrap timm's models, as those of DINO and MoCo v3,
+    are read as they are: the backbone is found wherever it lies in the file, classifiers and heads
+    are left out, and timm resamples position embeddings and patches of another size.
+
+    Args:
+        model: What `create_backbone` made of `backbone`; its weights are replaced.
+        backbone: How it is built.
+        source: `"timm"` for timm's own pre-trained weights of that name, which are downloaded
+            unless they are in its cache; or a `.safetensors` or torch file.
+
+    Raises:
+        BraddError: The weights cannot be had, or are not exactly those of the model; the model is
+            left as it was.
+    """
+    if source == "timm":
+        origin = f"timm's weights of {backbone.name}"
+        _check_stem(model, backbone, origin)
+        state = published_weights(backbone.name)
+    else:
+        path = Path(source)
+        origin = f"the weights in {path}"
+        state = backbone_weights(read_tensors(path), model.state_dict(), path)
+    try:
+        state = fitted(state, model, backbone.name, origin)
+    except WeightsDiffer as error:
+        if "conv1.weight" in state and state["conv1.weight"].shape[-1] > 3:
+            _check_stem(model, backbone, origin)
+        raise BraddError(
+            f"weights: {origin} are not those of {backbone.describe()}: {error}. Name the backbone "
+            "and backbone_kwargs that they were made with, or give other weights."
+        ) from error
+    model.load_state_dict(state)
 
 
 def save_backbone(model: nn.Module, backbone: Backbone, path: Path, facts: dict[str, Any]) -> None:
@@ -187,8 +281,13 @@ def _takes_image_size(name: str) -> bool:
     return bool(config is not None and config.fixed_input_size)
 
 
-def _is_resnet(name: str) -> bool:
-    return bool(timm.models.model_entrypoint(name).__module__ == "timm.models.resnet")
+def _timm_module(name: str) -> str:
+    """Name of the file in `timm.models` that a model is defined in."""
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, timm.list_models(), n=3)
+        hint = f" Did you mean {' or '.join(near)}?" if near else ""
+        raise BraddError(f"timm has no model called {name!r}.{hint}")
+    return str(timm.models.model_entrypoint(name).__module__).removeprefix("timm.models.")
 
 
 def _replace_stem(model: Any, stride: int) -> None:
@@ -197,3 +296,13 @@ def _replace_stem(model: Any, stride: int) -> None:
     else:
         model.conv1 = nn.Conv2d(3, model.conv1.out_channels, 3, stride, 1, bias=False)
     model.maxpool = nn.Identity()
+
+
+def _check_stem(model: nn.Module, backbone: Backbone, origin: str) -> None:
+    """Refuse weights with a 7x7 convolution for a model whose stem was replaced."""
+    if backbone.stem_stride and isinstance(model.get_submodule("conv1"), nn.Conv2d):
+        raise BraddError(
+            f"weights: {origin} have the stem for large images, but {backbone.describe()} has "
+            f"another: choose image_size above {SMALL_IMAGE}, a backbone that keeps its stem "
+            "(resnet50d, a vision transformer), or weights trained with the 3x3 stem."
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,14 +12,16 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Checkpoint
-from torch.utils.data import DataLoader, Sampler
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from bradd import distributed
 from bradd.console import StageProgress, stage
 from bradd.files import replace_atomically, write_errors
 from bradd.pool import Pool, PoolSampler
-from bradd.views import SimCLRViews
-from bradd.views.dataset import ViewDataset, Views
+from bradd.views import Views
+from bradd.views.cache import ImageCache
+from bradd.views.dataset import CachedViewDataset, ViewBatch, ViewDataset, as_is
 
 __all__ = ["EpochMetrics", "SaveLast", "TrainingProgress", "training_loader"]
 
@@ -40,22 +43,40 @@ class _ViewSampler(Sampler[tuple[int, int]]):
 
 
 def training_loader(
-    pool: Pool, sampler: PoolSampler, views: SimCLRViews, image_size: int, num_workers: int
-) -> DataLoader[Views]:
+    pool: Pool,
+    sampler: PoolSampler,
+    views: Views,
+    image_size: int,
+    num_workers: int,
+    cache: int = 0,
+) -> DataLoader[ViewBatch]:
     """Batches of random views of the pool, a function of the sampler's seed and epoch.
 
     Args:
         pool: Images and variations.
         sampler: Of the pool.
         views: The method's views.
-        image_size: Side of the views in pixels.
+        image_size: Side of the largest views in pixels.
         num_workers: Processes that decode and crop.
+        cache: Largest side of images kept in memory, filled here; 0 decodes them every time.
+
+    Raises:
+        BraddError: The images do not fit into memory.
     """
+    if cache:
+        kept = ImageCache(pool, cache, max(1, num_workers))
+        with stage(f"keep {len(pool)} images in memory", len(pool)) as progress:
+            kept.fill(progress.reach)
+        dataset: Dataset[ViewBatch] = CachedViewDataset(kept, views, image_size, sampler.seed)
+        num_workers = 0  # drawing boxes is all that is left to do
+    else:
+        dataset = ViewDataset(pool, views, image_size, sampler.seed)
     return DataLoader(
-        ViewDataset(pool, views, image_size, sampler.seed),
+        dataset,
         batch_size=sampler.batch_size // distributed.world_size(),
         sampler=_ViewSampler(sampler),
         num_workers=num_workers,
+        collate_fn=as_is,
         drop_last=True,
         pin_memory=torch.cuda.is_available(),
     )
@@ -94,6 +115,7 @@ class EpochMetrics(L.Callback):
         self._epoch_start = self._last_batch_end = 0.0
         self._waited = 0.0
         self._batches = 0
+        self._logged_before: dict[str, Tensor] = {}
 
     @property
     def data_wait(self) -> float:
@@ -119,6 +141,7 @@ class EpochMetrics(L.Callback):
         """Start the clock."""
         self._epoch_start = self._last_batch_end = time.perf_counter()
         self._waited, self._batches = 0.0, 0
+        self._logged_before = dict(trainer.callback_metrics)
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
@@ -139,7 +162,7 @@ class EpochMetrics(L.Callback):
             {
                 "epoch": trainer.current_epoch,
                 "step": trainer.global_step,
-                **{name: float(value) for name, value in trainer.callback_metrics.items()},
+                **self._logged_now(trainer),
                 "data_wait": round(self.data_wait, 4),
                 "images_per_second": round(self.images_per_second, 1),
                 "seconds": round(time.perf_counter() - self._epoch_start, 3),
@@ -148,12 +171,22 @@ class EpochMetrics(L.Callback):
         if distributed.rank() == 0:
             self._write()
 
+    def _logged_now(self, trainer: L.Trainer) -> dict[str, float]:
+        """What was logged in this epoch; the trainer also keeps what earlier ones logged."""
+        return {
+            name: float(value)
+            for name, value in trainer.callback_metrics.items()
+            if value is not self._logged_before.get(name)
+        }
+
     def _write(self) -> None:
         with (
             replace_atomically(self._path) as temporary,
             temporary.open("w", newline="", encoding="utf-8") as file,
         ):
-            writer = csv.DictWriter(file, fieldnames=list(self._rows[-1]), extrasaction="ignore")
+            # Some numbers are not measured in every epoch: their cells are empty.
+            columns = list(dict.fromkeys(name for row in self._rows for name in row))
+            writer = csv.DictWriter(file, fieldnames=columns)
             writer.writeheader()
             writer.writerows(self._rows)
 
@@ -176,6 +209,8 @@ class TrainingProgress(L.Callback):
         self._cycles = cycles
         self._epochs_per_cycle = epochs_per_cycle
         self._bar: StageProgress | None = None
+        self._loss = math.nan
+        self._loss_shown = 0.0
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Open the cycle's bar, unless it is open."""
@@ -191,9 +226,12 @@ class TrainingProgress(L.Callback):
     ) -> None:
         """Advance the bar."""
         if self._bar is not None:
+            if time.perf_counter() - self._loss_shown > 1:  # reading it waits for the GPU
+                self._loss = float(outputs["loss"])
+                self._loss_shown = time.perf_counter()
             self._bar.advance(
                 note=f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  "
-                f"loss {float(outputs['loss']):.3f}  "
+                f"loss {self._loss:.3f}  "
                 f"{self._metrics.images_per_second:.0f} images/s  "
                 f"data_wait {100 * self._metrics.data_wait:.0f} %"
             )

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import csv
 import io
+import math
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lightning as L
@@ -16,46 +19,54 @@ from bradd import console
 from bradd.errors import BraddError
 from bradd.ledger import RoundWriter
 from bradd.pool import EpochLength, Pool
-from bradd.ssl import Method, SimCLR
-from bradd.ssl.optimizer import learning_rate_at
+from bradd.ssl import DINO, SDCLR, Method, MoCoV3, SimCLR
+from bradd.ssl.method import Progress, TrainingFacts
 from bradd.ssl.pretraining import Pretraining
-from bradd.ssl.trainer import EpochMetrics, SaveLast, TrainingProgress, training_loader
+from bradd.ssl.schedules import learning_rate_at
+from bradd.trainer import EpochMetrics, SaveLast, TrainingProgress, training_loader
 from bradd.views import SimCLRViews
+from bradd.views.render import make_views
 from samples import SIZE, TinyBackbone, row
+from training import resnet
 
 BATCH = 8
 VIEWS = SimCLRViews.for_image_size(SIZE)
 
 
 def make_loader(
-    pool: Pool, seed: int = 0, workers: int = 0, length: EpochLength = "matched"
+    pool: Pool, seed: int = 0, workers: int = 0, length: EpochLength = "matched", cache: int = 0
 ) -> Any:
-    return training_loader(pool, pool.sampler(seed, BATCH, length), VIEWS, SIZE, workers)
+    return training_loader(pool, pool.sampler(seed, BATCH, length), VIEWS, SIZE, workers, cache)
 
 
-def epoch_of(loader: Any, epoch: int) -> list[dict[str, Tensor]]:
+def epoch_of(loader: Any, epoch: int) -> list[list[Tensor]]:
+    """Each batch as its images' indices and its finished views."""
     loader.sampler.set_epoch(epoch)
-    return list(loader)
+    return [[batch["index"], *make_views(batch)] for batch in loader]
 
 
-def same(first: list[dict[str, Tensor]], second: list[dict[str, Tensor]]) -> bool:
+def same(first: list[list[Tensor]], second: list[list[Tensor]]) -> bool:
     return len(first) == len(second) and all(
-        a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
-        for a, b in zip(first, second, strict=True)
+        all(map(torch.equal, a, b)) for a, b in zip(first, second, strict=True)
     )
 
 
-def make_module(method: Method | None = None, steps: int = 15) -> Pretraining:
+def make_module(
+    method: Method | None = None, steps: int = 15, backbone: nn.Module | None = None
+) -> Pretraining:
     torch.manual_seed(0)
     return Pretraining(
-        TinyBackbone(),
+        backbone or TinyBackbone(),
         method or SimCLR(projection_size=4),
         image_size=SIZE,
+        images=40,
         seed=0,
         optimizer="sgd",
         learning_rate=0.1,
         weight_decay=1e-4,
+        final_weight_decay=1e-2,
         steps=steps,
+        epochs=3,
         warmup_steps=5,
     )
 
@@ -85,8 +96,8 @@ def pool(folder: Path, tmp_path: Path) -> Pool:
 def test_batches_are_a_function_of_seed_and_epoch(pool: Pool) -> None:
     batches = epoch_of(make_loader(pool), 3)
     assert len(batches) == 5
-    assert batches[0]["views"].shape == (BATCH, 2, 3, SIZE, SIZE)
-    assert sorted(torch.cat([batch["index"] for batch in batches]).tolist()) == list(range(40))
+    assert [tensor.shape[1:] for tensor in batches[0]] == [(), *[(3, SIZE, SIZE)] * 2]
+    assert sorted(torch.cat([batch[0] for batch in batches]).tolist()) == list(range(40))
     for workers in (0, 2):
         torch.manual_seed(workers)  # the global generator has no say
         assert same(epoch_of(make_loader(pool, workers=workers), 3), batches)
@@ -94,7 +105,7 @@ def test_batches_are_a_function_of_seed_and_epoch(pool: Pool) -> None:
     other = epoch_of(loader, 4)
     assert not same(other, batches)
     of_image_0 = [
-        next(b["views"][b["index"] == 0] for b in epoch if (b["index"] == 0).any())
+        next(first[index == 0] for index, first, _ in epoch if (index == 0).any())
         for epoch in (batches, other)
     ]
     assert not torch.equal(*of_image_0)
@@ -102,8 +113,19 @@ def test_batches_are_a_function_of_seed_and_epoch(pool: Pool) -> None:
     assert not same(epoch_of(make_loader(pool, seed=1), 3), batches)
 
 
-def test_a_grown_epoch_is_the_whole_pool(pool: Pool) -> None:
-    matched, grown = make_loader(pool), make_loader(pool, length="grown")
+def test_images_in_memory_give_the_views_of_files(pool: Pool) -> None:
+    files, memory = (epoch_of(make_loader(pool, cache=cache), 3) for cache in (0, 64))
+    assert len(files) == len(memory) == 5
+    for mine, theirs in zip(memory, files, strict=True):
+        assert torch.equal(mine[0], theirs[0])
+        for view, other in zip(mine[1:], theirs[1:], strict=True):
+            assert (view - other).abs().mean() < 1 / 255 / 0.225
+
+
+@pytest.mark.parametrize("cache", [0, 64])
+def test_a_grown_epoch_is_the_whole_pool(pool: Pool, cache: int) -> None:
+    matched = make_loader(pool, cache=cache)
+    grown = make_loader(pool, length="grown", cache=cache)
     writer = RoundWriter(pool.ledger, 1)
     for anchor in range(10):
         writer.add(Image.new("RGB", (SIZE, SIZE)), number=0, **row(anchor))
@@ -135,9 +157,9 @@ def test_data_wait_is_the_share_of_time_without_a_batch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
-    monkeypatch.setattr("bradd.ssl.trainer.time.perf_counter", lambda: now)
+    monkeypatch.setattr("bradd.trainer.time.perf_counter", lambda: now)
     metrics = EpochMetrics(tmp_path / "metrics.csv", 32)
-    any_: Any = None
+    any_: Any = SimpleNamespace(callback_metrics={})
     assert (metrics.data_wait, metrics.images_per_second) == (0, 0)
     for _ in range(2):  # the second epoch does not remember the first
         metrics.on_train_epoch_start(any_, any_)
@@ -168,12 +190,26 @@ def test_rows_of_epochs_done_again_replace_the_old_ones(pool: Pool, tmp_path: Pa
     assert float(rows[2]["loss"]) != 9
 
 
-def test_an_undisturbed_and_a_resumed_run_have_the_same_weights(pool: Pool, tmp_path: Path) -> None:
-    whole = make_module()
+METHODS: dict[str, Callable[[], Method]] = {
+    "simclr": lambda: SimCLR(projection_size=4, temperature_schedule="cosine"),
+    "mocov3": lambda: MoCoV3(hidden_size=8, projection_size=4),
+    "dino": lambda: DINO(output_size=16, hidden_size=8, bottleneck_size=4),
+    "sdclr": lambda: SDCLR(pruned=0.5, projection_size=4),
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_an_undisturbed_and_a_resumed_run_have_the_same_weights(
+    name: str, pool: Pool, tmp_path: Path
+) -> None:
+    def module() -> Pretraining:
+        return make_module(METHODS[name](), backbone=resnet())
+
+    whole = module()
     make_trainer(3).fit(whole, make_loader(pool))
     checkpoint = tmp_path / "checkpoints" / "last.ckpt"
-    make_trainer(2, SaveLast(checkpoint)).fit(make_module(), make_loader(pool))
-    resumed = make_module()
+    make_trainer(2, SaveLast(checkpoint)).fit(module(), make_loader(pool))
+    resumed = module()
     make_trainer(3).fit(resumed, make_loader(pool), ckpt_path=checkpoint, weights_only=True)
     state = resumed.state_dict()
     assert all(torch.equal(state[name], value) for name, value in whole.state_dict().items())
@@ -201,19 +237,52 @@ def test_a_failed_save_leaves_the_old_checkpoint(tmp_path: Path) -> None:
 class Diverging(Method):
     """Its loss is no number from the third batch on."""
 
-    def build(self, embedding_size: int) -> None:
+    def build(self, backbone: nn.Module, facts: TrainingFacts) -> None:
         self.scale = nn.Parameter(torch.ones(()))
         self.batches = 0
 
-    def loss(self, backbone: nn.Module, views: list[Tensor]) -> Tensor:
+    def loss(self, backbone: nn.Module, views: list[Tensor], progress: Progress) -> Tensor:
         self.batches += 1
         loss: Tensor = backbone(views[0]).mean() * self.scale
         return loss * float("nan") if self.batches > 2 else loss
 
 
 def test_a_diverging_loss_names_the_step(pool: Pool) -> None:
-    with pytest.raises(BraddError, match=r"loss is nan at step 2: .*learning_rate"):
+    with pytest.raises(BraddError, match=r"loss became nan at step 2 .* learning_rate"):
         make_trainer(3).fit(make_module(Diverging()), make_loader(pool))
+
+
+def test_numbers_measured_now_and_then_have_empty_cells(pool: Pool, tmp_path: Path) -> None:
+    class Sometimes(L.Callback):
+        def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+            if trainer.current_epoch == 1:
+                pl_module.log("knn", 50.0)
+
+    path = tmp_path / "metrics.csv"
+    metrics = EpochMetrics(path, BATCH)
+    make_trainer(3, Sometimes(), metrics).fit(make_module(), make_loader(pool))
+    assert [row["knn"] for row in rows_of(path)] == ["", "50.0", ""]
+    assert all(row["loss"] for row in rows_of(path))
+
+
+def test_what_the_optimiser_holds_follows_the_schedules(pool: Pool) -> None:
+    class Notes(L.Callback):
+        def __init__(self) -> None:
+            self.steps: list[list[tuple[float, float]]] = []
+
+        def on_before_optimizer_step(
+            self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Any
+        ) -> None:
+            self.steps.append([(g["lr"], g["weight_decay"]) for g in optimizer.param_groups])
+
+    notes = Notes()
+    make_trainer(3, notes).fit(make_module(), make_loader(pool))
+    assert len(notes.steps) == 15
+    for step, groups in enumerate(notes.steps):
+        share = (1 + math.cos(math.pi * step / 14)) / 2
+        decays = [1e-2 + (1e-4 - 1e-2) * share, 0.0]
+        assert sorted(rate for rate, _ in groups) == [learning_rate_at(step, 15, 5, 0.1)] * 2
+        assert sorted(decay for _, decay in groups) == pytest.approx(sorted(decays))
 
 
 def test_every_step_has_its_own_learning_rate_and_randomness(pool: Pool) -> None:
