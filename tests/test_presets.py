@@ -167,16 +167,21 @@ def test_a_weight_decay_that_is_given_does_not_rise() -> None:
     [
         (50_000, 32, 2**33, 64),
         (50_000, 64, 2**33, 64),
-        (50_000, 65, 2**33, 0),
         (50_000, 32, 2**31, 0),  # 614 MB are more than a quarter of that
         (10**7, 32, 2**33, 0),
+        (40_000, 500, 2**33, 128),  # for views of 64 pixels, on a CPU
+        (50_000, 500, 2**33, 0),
     ],
 )
-def test_small_images_are_kept_in_memory_where_they_fit(
+def test_images_are_kept_in_memory_where_they_fit(
     images: int, shorter_side: int, memory: int, cache: int
 ) -> None:
     facts = Facts(images, shorter_side, cuda=False, cores=2, memory=memory)
     assert resolve({}, facts).cache == cache
+
+
+def test_photos_for_large_views_are_not_kept_in_memory() -> None:
+    assert resolve({}, dataclasses.replace(GPU, images=100, memory=2**40)).cache == 0
 
 
 def test_convolutions_are_kept_channels_last_on_a_gpu() -> None:

@@ -209,7 +209,7 @@ def _common(chosen: dict[str, Any], facts: Facts) -> dict[str, Any]:
         "seed": 0,
         "weights": "random",
         "image_size": image_size,
-        "cache": _cache(facts),
+        "cache": _cache(facts, image_size),
         "method": method,
         "views": method.default_views.for_image_size(image_size),
         "selector": KNNDistance(),
@@ -237,10 +237,15 @@ def _num_workers(facts: Facts) -> int:
     return 0 if facts.shorter_side <= SMALL_IMAGE else min(4, facts.cores)
 
 
-def _cache(facts: Facts) -> int:
-    """Small images are kept in memory, unless they would take more than a quarter of it."""
-    fits = memory_needed(facts.images, SMALL_IMAGE) <= facts.memory / 4
-    return SMALL_IMAGE if facts.shorter_side <= SMALL_IMAGE and fits else 0
+def _cache(facts: Facts, image_size: int) -> int:
+    """Side of the images kept in memory, unless they would take more than a quarter of it.
+
+    Larger images are kept for small views only, with two pixels to spare for each of a view: more
+    would be too much memory, and less too little for the smallest crops of large views.
+    """
+    side = SMALL_IMAGE if facts.shorter_side <= SMALL_IMAGE else 2 * image_size
+    fits = memory_needed(facts.images, side) <= facts.memory / 4
+    return side if fits and side <= 2 * SMALL_IMAGE else 0
 
 
 def _image_size(facts: Facts, preset: str) -> int:

@@ -66,7 +66,7 @@ def training_loader(
     if cache:
         kept = ImageCache(pool, cache, max(1, num_workers))
         with stage(f"keep {len(pool)} images in memory", len(pool)) as progress:
-            kept.fill(progress.reach)
+            kept.fill(progress.advance)
         dataset: Dataset[ViewBatch] = CachedViewDataset(kept, views, image_size, sampler.seed)
         num_workers = 0  # drawing boxes is all that is left to do
     else:

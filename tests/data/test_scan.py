@@ -100,3 +100,15 @@ def test_unreadable_images_as_csv(tmp_path: Path) -> None:
     ) as stream:
         rows = list(csv.reader(stream))
     assert rows == [["name", "reason"], *map(list, unreadable)]
+
+
+def test_a_photo_is_read_to_its_end_and_has_its_full_size(tmp_path: Path) -> None:
+    """Though few of its pixels are computed."""
+    pixels = np.random.default_rng(0).integers(0, 256, (120, 200, 3), dtype=np.uint8)
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        Image.fromarray(pixels).save(tmp_path / name)
+    whole = (tmp_path / "b.jpg").read_bytes()
+    (tmp_path / "b.jpg").write_bytes(whole[: len(whole) * 3 // 4])
+    found = scan(folder_images(tmp_path), 0, max_unreadable=0.5)
+    assert found.sizes.tolist() == [[200, 120], [200, 120]]
+    assert [name for name, _ in found.unreadable] == ["b.jpg"]

@@ -161,3 +161,17 @@ def test_it_takes_global_views_first_and_then_any_local_ones() -> None:
 def test_an_impossible_setting_is_refused(settings: dict[str, Any], says: str) -> None:
     with pytest.raises(BraddError, match=says):
         DINO(**settings)
+
+
+def test_the_loss_is_computed_in_float32_under_autocast() -> None:
+    backbone = resnet()
+    method = dino(backbone)
+    seen: list[Tensor] = []
+    method.cross_entropy.register_forward_pre_hook(
+        lambda _, inputs: seen.extend([*inputs[0], *inputs[1]])
+    )
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = method.loss(backbone, batch(), progress())
+    assert loss.dtype == torch.float32
+    assert {tensor.dtype for tensor in seen} == {torch.float32}
+    assert method.cross_entropy.center.dtype == torch.float32

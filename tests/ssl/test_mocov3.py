@@ -159,3 +159,11 @@ def test_no_gradient_reaches_the_teacher() -> None:
 def test_an_impossible_setting_is_refused(settings: dict[str, Any], says: str) -> None:
     with pytest.raises(BraddError, match=says):
         MoCoV3(**settings)
+
+
+def test_the_loss_is_computed_in_float32_under_autocast() -> None:
+    queries, keys = (torch.randn(64, 8) for _ in range(2))
+    expected = contrast(queries, keys, 0.1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(contrast(queries, keys, 0.1), expected)
+        assert contrast(queries.bfloat16(), keys.bfloat16(), 0.1).dtype == torch.float32

@@ -107,8 +107,9 @@ def pretrain(
         image_size: Side of the largest views in pixels. Default: the images' own up to 64, else
             224 (64 without a GPU).
         cache: Keep all images in memory, decoded once, larger ones reduced to squares of this many
-            pixels, and crop on the device; 0 decodes at every step. Default: 64 where images are no
-            larger and memory allows, else 0.
+            pixels, and crop on the device; 0 decodes at every step. Default: where a quarter of the
+            free memory will do, 64 for images no larger, twice image_size where that is up to 64;
+            else 0.
         method: The self-supervised method: SimCLR (default), MoCoV3, DINO or SDCLR.
         views: The random views. Default: the method's own, up to 64 pixels without blur.
         selector: What is under-represented. Default: KNNDistance, k = 5.

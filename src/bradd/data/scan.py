@@ -114,10 +114,18 @@ class _Sizes:
         return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[int, int] | str:
+        size: tuple[int, int] | None = None
+
+        def smallest(width: int, height: int) -> int:
+            nonlocal size
+            size = width, height
+            return 8  # a JPEG is read to its end, but few of its pixels are computed
+
         try:
-            return self.images.load(index).size
+            image = self.images.load(index, smallest)
         except UnreadableImage as error:
             return error.reason
+        return size or image.size
 
 
 def _check_share(unreadable: list[tuple[str, str]], total: int, max_unreadable: float) -> None:
