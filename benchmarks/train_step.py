@@ -77,7 +77,7 @@ def ours(name: str, images: np.ndarray, batch_size: int, compiled: bool) -> Call
     module.log = lambda *_, **__: None  # type: ignore[method-assign,assignment]
     optimizer = module.configure_optimizers()
     views = SimCLRViews()  # with blur at every size, as the peers have it
-    cache = ImageCache(ArrayImages(images, [str(n) for n in range(len(images))]))
+    cache = ImageCache(ArrayImages(images, [str(n) for n in range(len(images))]), images.shape[1:3])
     dataset = CachedViewDataset(cache, views, size, seed=0)
     keys = [(0, index) for index in range(len(images))]
     batches = forever(

@@ -3,11 +3,14 @@
     pip install kornia   # needed here alone; a peer that is missing is left out
     python benchmarks/views.py [--rounds 5] [--images 512]
 
-All make SimCLR's two views of the same synthetic images with the same probabilities and ranges, in
-the two workers of a DataLoader, with one thread each: lightly and torchvision image by image, as
-their documentation does it, kornia and bradd batch by batch. Passes of all are interleaved and the
-medians printed, so that what else the machine does falls on all alike; the second number, views a
-second of CPU time, hardly depends on it.
+All make SimCLR's two views of the same synthetic images with the same probabilities and ranges,
+with the two workers of a DataLoader and one thread a process. lightly and torchvision work image by
+image in the workers, as their documentation does it; kornia, and bradd from images in its cache,
+batch by batch in the workers; bradd from other images crops in the workers and does the rest in the
+main process, as in training. Run it on two cores (`taskset -c 0,1`), so that the main process has
+none of its own. Passes of all are interleaved and the medians printed, so that what else the
+machine does falls on all alike; the second number, views a second of CPU time of all processes
+together, hardly depends on it.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ from torch.utils.data import DataLoader, Dataset
 from bradd.data import ArrayImages, FileImages, Images
 from bradd.views import SimCLRViews
 from bradd.views.cache import ImageCache
-from bradd.views.dataset import CachedViewDataset, ViewDataset
+from bradd.views.dataset import CachedViewDataset, ViewDataset, as_is
 from bradd.views.photometric import IMAGENET_MEAN, IMAGENET_STD
 from bradd.views.render import make_views
 
@@ -59,12 +62,12 @@ def ours(images: Images, size: int, cached: bool) -> Batches:
     views = SimCLRViews.for_image_size(size)
     keys = [(0, index) for index in range(len(images))]
     if cached:
-        cache = ImageCache(images, size)
+        cache = ImageCache(images, (size, size))
         cache.fill()
-        dataset: Any = CachedViewDataset(cache, views, size, seed=0)
-    else:
-        dataset = ViewDataset(images, views, size, seed=0)
-    return loaded(dataset, size, sampler=keys, collate_fn=make_views)
+        whole = CachedViewDataset(cache, views, size, seed=0)
+        return loaded(whole, size, sampler=keys, collate_fn=make_views)
+    cropped = loaded(ViewDataset(images, views, size, seed=0), size, sampler=keys, collate_fn=as_is)
+    return lambda: map(make_views, cropped())
 
 
 def loaded(dataset: Dataset[Any], size: int, **options: Any) -> Batches:
@@ -157,16 +160,12 @@ def jpeg_files(folder: Path, images: np.ndarray, copies: int) -> FileImages:
 
 
 def measure(batches: Batches) -> tuple[float, float]:
-    """Views a second, of time and of CPU time, of one pass; timed from its first batch on."""
-    cpu_start, made, start = cpu_seconds(), 0, 0.0
-    for number, batch in enumerate(batches()):
-        assert len(batch) == 2
-        if number == 0:
-            start = time.perf_counter()
-            first = len(batch[0])
-        made += len(batch[0])
+    """Views a second, of time and of CPU time, of one pass, the workers' start included."""
+    cpu_start, start, made = cpu_seconds(), time.perf_counter(), 0
+    for first, second in batches():
+        made += len(first) + len(second)
     seconds = time.perf_counter() - start
-    return 2 * (made - first) / seconds, 2 * made / (cpu_seconds() - cpu_start)
+    return made / seconds, made / (cpu_seconds() - cpu_start)
 
 
 def cpu_seconds() -> float:

@@ -131,6 +131,7 @@ def test_the_learning_rate_is_in_proportion_to_the_batch(
         (SimCLR(), "resnet50", (0.5, 1e-4, 1e-4, 0)),
         (SDCLR(), "resnet50", (0.5, 1e-4, 1e-4, 0)),
         (SimCLR(), "vit_tiny_patch16_224", (1.5e-4, 0.05, 0.05, 0)),
+        (SimCLR(), "convnext_atto", (1.5e-4, 0.05, 0.05, 0)),
         (MoCoV3(), "vit_tiny_patch16_224", (1.5e-4, 0.1, 0.1, 0)),  # Chen, Xie and He 2021
         (DINO(), "vit_tiny_patch16_224", (5e-4, 0.04, 0.4, 3)),  # Caron et al. 2021
     ],
@@ -141,8 +142,8 @@ def test_each_method_has_its_published_recipe_and_the_paper_one_for_all(
     given = {"method": method, "backbone": backbone, "generator": Duplicate(), "batch_size": 256}
     settings = resolve({**given, "preset": preset}, GPU)
     if preset == "paper":
-        vit = backbone.startswith("vit")
-        recipe = (1.5e-4, 0.05, 0.05, 0) if vit else (0.5, 1e-4, 1e-4, 0)
+        adamw = not backbone.startswith("resnet")
+        recipe = (1.5e-4, 0.05, 0.05, 0) if adamw else (0.5, 1e-4, 1e-4, 0)
     assert recipe == pytest.approx(
         (
             settings.learning_rate,

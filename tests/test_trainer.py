@@ -34,7 +34,7 @@ VIEWS = SimCLRViews.for_image_size(SIZE)
 
 
 def make_loader(
-    pool: Pool, seed: int = 0, workers: int = 0, length: EpochLength = "matched", cache: int = 0
+    pool: Pool, seed: int = 0, workers: int = 0, length: EpochLength = "matched", cache: Any = None
 ) -> Any:
     return training_loader(pool, pool.sampler(seed, BATCH, length), VIEWS, SIZE, workers, cache)
 
@@ -114,7 +114,7 @@ def test_batches_are_a_function_of_seed_and_epoch(pool: Pool) -> None:
 
 
 def test_images_in_memory_give_the_views_of_files(pool: Pool) -> None:
-    files, memory = (epoch_of(make_loader(pool, cache=cache), 3) for cache in (0, 64))
+    files, memory = (epoch_of(make_loader(pool, cache=cache), 3) for cache in (None, (SIZE, SIZE)))
     assert len(files) == len(memory) == 5
     for mine, theirs in zip(memory, files, strict=True):
         assert torch.equal(mine[0], theirs[0])
@@ -122,8 +122,8 @@ def test_images_in_memory_give_the_views_of_files(pool: Pool) -> None:
             assert (view - other).abs().mean() < 1 / 255 / 0.225
 
 
-@pytest.mark.parametrize("cache", [0, 64])
-def test_a_grown_epoch_is_the_whole_pool(pool: Pool, cache: int) -> None:
+@pytest.mark.parametrize("cache", [None, (SIZE, SIZE), (24, 24)])
+def test_a_grown_epoch_is_the_whole_pool(pool: Pool, cache: Any) -> None:
     matched = make_loader(pool, cache=cache)
     grown = make_loader(pool, length="grown", cache=cache)
     writer = RoundWriter(pool.ledger, 1)

@@ -18,7 +18,7 @@ from bradd.pool import EpochLength
 from bradd.round_settings import Candidates, RoundSettings
 from bradd.select import KNNDistance, Selector
 from bradd.ssl import DINO, Method, MoCoV3, SimCLR
-from bradd.ssl.backbone import is_transformer
+from bradd.ssl.backbone import is_layer_normed, is_transformer
 from bradd.ssl.optimizer import OPTIMIZERS
 from bradd.views import Views
 from bradd.views.cache import memory_needed
@@ -61,8 +61,8 @@ RECIPES = {
     "lars": Recipe(0.3, 256, 1e-6),
 }
 
-# What methods were published with where that differs; not for the paper preset, which has one
-# recipe for all.
+# What transformers were published with where that differs, and a gentler DINO for convolutions; not
+# for the paper preset, which has one recipe for all methods.
 METHOD_RECIPES: dict[tuple[type[Method], str], Recipe] = {
     (MoCoV3, "adamw"): Recipe(1.5e-4, 256, 0.1),
     (DINO, "adamw"): Recipe(5e-4, 256, 0.04, final_weight_decay=0.4, gradient_clip=3.0),
@@ -298,7 +298,8 @@ def _recommended(chosen: dict[str, Any], facts: Facts) -> dict[str, Any]:
 def _training(chosen: dict[str, Any], facts: Facts, preset: str) -> dict[str, Any]:
     """The recipe of the backbone's family (see the paper's open settings), scaled to the batch."""
     transformer = is_transformer(chosen["backbone"])
-    optimizer = chosen.get("optimizer") or ("adamw" if transformer else "sgd")
+    layer_normed = transformer or is_layer_normed(chosen["backbone"])
+    optimizer = chosen.get("optimizer") or ("adamw" if layer_normed else "sgd")
     full_batch = 512 if transformer else 256
     largest = full_batch if facts.cuda or preset == "paper" else 128
     # At least eight steps an epoch, so that small data are not one batch.

@@ -48,7 +48,7 @@ def training_loader(
     views: Views,
     image_size: int,
     num_workers: int,
-    cache: int = 0,
+    cache: tuple[int, int] | None = None,
 ) -> DataLoader[ViewBatch]:
     """Batches of random views of the pool, a function of the sampler's seed and epoch.
 
@@ -58,12 +58,13 @@ def training_loader(
         views: The method's views.
         image_size: Side of the largest views in pixels.
         num_workers: Processes that decode and crop.
-        cache: Largest side of images kept in memory, filled here; 0 decodes them every time.
+        cache: Width and height in which images are kept in memory, filled here; None decodes them
+            every time.
 
     Raises:
         BraddError: The images do not fit into memory.
     """
-    if cache:
+    if cache is not None:
         kept = ImageCache(pool, cache, max(1, num_workers))
         with stage(f"keep {len(pool)} images in memory", len(pool)) as progress:
             kept.fill(progress.advance)

@@ -24,6 +24,8 @@ from bradd import (
     pretrain,
 )
 from bradd.errors import BraddError
+from bradd.ssl.method import Progress
+from bradd.trainer import EpochMetrics
 from killable import SETTINGS
 from samples import SIZE, picture
 
@@ -130,12 +132,93 @@ def test_larger_images_may_be_kept_in_memory_as_squares(photos: Path, tmp_path: 
     assert len(metrics(run)) == 2
 
 
-def test_a_run_that_diverges_keeps_its_last_good_checkpoint(photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(BraddError, match=r"(at step \d+|step \d+\)).*learning_rate"):
-        train(
-            photos, tmp_path / "run", learning_rate=1e30, epochs_per_cycle=4, warmup_epochs=2
-        )  # fmt: skip
-    path = tmp_path / "run" / "checkpoints" / "last.ckpt"
-    if path.exists():
-        state = torch.load(path, weights_only=True)["state_dict"]
-        assert all(value.isfinite().all() for value in state.values())
+def test_a_round_then_killed_resumes_exactly_from_images_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Variations are larger than these images; they must not decide how the images are kept."""
+    small = tmp_path / "photos"
+    small.mkdir()
+    for number in range(40):
+        picture(number, 12).save(small / f"{number:02d}.png")
+    whole = train(small, tmp_path / "whole")
+    start_epoch = EpochMetrics.on_train_epoch_start
+
+    def killed(self: EpochMetrics, trainer: Any, module: Any) -> None:
+        if trainer.current_epoch == 1:
+            raise InterruptedError
+        start_epoch(self, trainer, module)
+
+    monkeypatch.setattr(EpochMetrics, "on_train_epoch_start", killed)
+    with pytest.raises(InterruptedError):
+        train(small, tmp_path / "killed")
+    monkeypatch.setattr(EpochMetrics, "on_train_epoch_start", start_epoch)
+    assert (tmp_path / "killed" / "rounds" / "01").is_dir()
+    resumed = pretrain(out=tmp_path / "killed", resume=True)
+    for name in ("backbone.safetensors", "ledger.parquet"):
+        assert (resumed / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_resuming_needs_no_starting_weights(photos: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "weights.safetensors"
+    first = train(photos, tmp_path / "first", cycles=1)
+    weights.write_bytes((first / "backbone.safetensors").read_bytes())
+    run = train(photos, tmp_path / "run", cycles=1, weights=weights)
+    trained = (run / "backbone.safetensors").read_bytes()
+    weights.unlink()
+    (run / "backbone.safetensors").unlink()
+    pretrain(out=run, resume=True)
+    assert (run / "backbone.safetensors").read_bytes() == trained
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"labels": "nowhere"}, "nowhere"),
+        ({"weights": "nowhere.pth"}, r"nowhere\.pth does not exist"),
+        ({"backbone": "resnet_18"}, "Did you mean"),
+    ],
+)
+def test_cheap_mistakes_are_found_before_images_are_read(
+    settings: dict[str, Any],
+    message: str,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def read(*_: Any) -> None:
+        raise AssertionError("images were read")
+
+    monkeypatch.setattr("bradd.commands.pretrain.open_training_set", read)
+    with pytest.raises(BraddError, match=message):
+        train(photos, tmp_path / "run", **settings)
+
+
+def test_a_run_that_diverges_keeps_its_last_good_checkpoint(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here in the last step of the second epoch, of which no loss tells."""
+
+    def diverge(method: SimCLR, backbone: Any, progress: Progress) -> None:
+        if progress.step == 9:
+            next(backbone.parameters()).data.fill_(float("inf"))
+
+    monkeypatch.setattr(SimCLR, "after_step", diverge)
+    with pytest.raises(BraddError, match=r"end of epoch 1 \(step 10\).*learning_rate"):
+        train(photos, tmp_path / "run", cycles=1, epochs_per_cycle=3, health_every_n_epochs=3)
+    checkpoint = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == 5
+    assert all(value.isfinite().all() for value in checkpoint["state_dict"].values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", [SimCLR(), SDCLR()])
+def test_a_compiled_run_trains_the_same(method: Method, photos: Path, tmp_path: Path) -> None:
+    plain, compiled = (
+        dict(load_backbone(run / "backbone.safetensors")[0].named_parameters())
+        for run in (
+            train(photos, tmp_path / str(compiled), cycles=1, method=method, compile=compiled)
+            for compiled in (False, True)
+        )
+    )
+    for name, value in plain.items():
+        torch.testing.assert_close(compiled[name], value, rtol=0.01, atol=1e-3)

@@ -187,6 +187,17 @@ def test_what_cannot_be_built_is_said_with_its_arguments(
         create_backbone(Backbone.choose(name, size, kwargs))
 
 
+def test_every_size_of_a_view_is_tried() -> None:
+    vit = Backbone.choose("vit_tiny_patch16_224", 32, {"depth": 1}, several_sizes=True)
+    assert vit.kwargs["dynamic_img_size"]
+    create_backbone(vit, {32, 16})
+    with pytest.raises(BraddError, match=r"cannot embed views of 15 pixels: .*local_count 0"):
+        create_backbone(vit, {32, 15})
+    # One that takes no such setting is told by what it cannot do.
+    mixer = Backbone.choose("mixer_s32_224", 224, several_sizes=True)
+    assert "dynamic_img_size" not in mixer.kwargs
+
+
 def test_embedding_size_leaves_the_mode_and_the_statistics_alone() -> None:
     model = create_backbone(Backbone.choose("resnet18", 32, {"channels": [4, 4, 8, 8]}))
     before = {name: value.clone() for name, value in model.state_dict().items()}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import timm
 import torch
 from torch import nn
 
@@ -21,6 +22,15 @@ def test_every_batch_norm_is_replaced_and_nothing_else_changes() -> None:
     assert all(value is parameters[name] for name, value in network.named_parameters())
     assert all(value is buffers[name] for name, value in network.named_buffers())
     assert torch.equal(network(image), expected)
+
+
+def test_timms_norms_with_an_activation_keep_it() -> None:
+    network = timm.create_model("efficientnet_b0", num_classes=4).eval()
+    image = torch.randn(2, 3, 32, 32)
+    expected = network(image)
+    synchronise_batch_norm(network, torch.device("cpu"))
+    assert any(isinstance(part, GlobalBatchNorm) for part in network.modules())
+    torch.testing.assert_close(network(image), expected)
 
 
 def test_in_one_process_it_is_torchs() -> None:

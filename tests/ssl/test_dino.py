@@ -82,7 +82,7 @@ def test_the_teacher_follows_faster_in_short_runs(steps: int, momentum: float) -
 
 
 def test_the_teacher_drops_nothing_out() -> None:
-    backbone: Any = transformer(drop_path_rate=0.5, proj_drop_rate=0.5)
+    backbone: Any = transformer(drop_path_rate=0.5, proj_drop_rate=0.5, patch_drop_rate=0.5)
     teacher = dino(backbone).teacher["backbone"].train()
     image = batch(1)[0]
     with torch.no_grad():

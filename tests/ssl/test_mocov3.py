@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import pytest
+import timm
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -104,9 +105,32 @@ def test_a_vision_transformer_gets_fixed_positions_and_a_frozen_patch_embedding(
     assert len({tuple(token.tolist()) for token in positions.round(decimals=4)}) == 17
 
 
-def test_a_transformer_whose_width_has_no_quarters_is_refused() -> None:
-    import timm
+def test_trained_weights_are_left_as_they_are() -> None:
+    backbone: Any = transformer()
+    before = {name: value.clone() for name, value in backbone.state_dict().items()}
+    built(MoCoV3(), backbone, pretrained=True)
+    assert all(torch.equal(value, before[name]) for name, value in backbone.state_dict().items())
+    frozen = {name for name, value in backbone.named_parameters() if not value.requires_grad}
+    assert frozen == {"pos_embed", "patch_embed.proj.weight", "patch_embed.proj.bias"}
 
+
+def test_a_patch_embedding_without_bias_is_drawn() -> None:
+    backbone = timm.create_model(
+        "vit_base_patch16_clip_224",
+        img_size=16, patch_size=4, depth=1, embed_dim=16, num_heads=2, num_classes=0,
+    )  # fmt: skip
+    assert built(MoCoV3(hidden_size=8), backbone).loss(backbone, batch(), progress()).isfinite()
+
+
+def test_a_transformer_on_a_convolutional_network_is_refused() -> None:
+    backbone = timm.create_model(
+        "vit_tiny_r_s16_p8_224", img_size=32, depth=1, embed_dim=16, num_heads=2, num_classes=0
+    )
+    with pytest.raises(BraddError, match="a network in their place"):
+        built(MoCoV3(), backbone)
+
+
+def test_a_transformer_whose_width_has_no_quarters_is_refused() -> None:
     backbone = timm.create_model(
         "vit_tiny_patch16_224", img_size=16, patch_size=4, depth=1, embed_dim=18, num_heads=2
     )

@@ -6,6 +6,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from bradd.ssl.backbone import is_transformer_module
 from bradd.ssl.method import Method, Progress, TrainingFacts
 
 SIZE = 16
@@ -35,9 +36,12 @@ def transformer(**kwargs: object) -> nn.Module:
     return backbone
 
 
-def built(method: Method, backbone: nn.Module, images: int = 100) -> Method:
+def built(
+    method: Method, backbone: nn.Module, images: int = 100, pretrained: bool = False
+) -> Method:
     torch.manual_seed(1)
-    method.build(backbone, TrainingFacts(WIDTH, SIZE, images))
+    transformer = is_transformer_module(backbone)
+    method.build(backbone, TrainingFacts(WIDTH, SIZE, images, transformer, pretrained))
     return method
 
 

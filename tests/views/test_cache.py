@@ -9,7 +9,7 @@ from PIL import Image
 from bradd.data.decode import Reduction, UnreadableImage
 from bradd.errors import BraddError
 from bradd.views import cache as module
-from bradd.views.cache import ImageCache, memory_needed
+from bradd.views.cache import ImageCache, cache_shape, memory_needed
 
 
 class Pictures:
@@ -38,10 +38,25 @@ def channels_first(image: Image.Image) -> np.ndarray:
     return pixels.transpose(2, 0, 1)
 
 
-@pytest.mark.parametrize("side", [40, None])
-def test_small_images_of_one_size_are_kept_as_they_are(side: int | None) -> None:
+@pytest.mark.parametrize(
+    ("sizes", "side", "least", "shape"),
+    [
+        ([(32, 32)] * 3, 64, 32, (32, 32)),
+        ([(40, 30)] * 3, 64, 16, (40, 30)),
+        ([(40, 30)] * 3, 39, 16, (39, 39)),
+        ([(28, 28)] * 3, 64, 32, (64, 64)),  # smaller than the views
+        ([(40, 30), (40, 30), (30, 40)], 64, 16, (64, 64)),
+    ],
+)
+def test_the_shape_is_the_images_own_or_a_square(
+    sizes: list[tuple[int, int]], side: int, least: int, shape: tuple[int, int]
+) -> None:
+    assert cache_shape(np.array(sizes), side, least) == shape
+
+
+def test_images_of_the_caches_shape_are_kept_as_they_are() -> None:
     pictures = Pictures(*[(40, 30)] * 5)
-    pixels, sizes = everything(ImageCache(pictures, side, threads=3))
+    pixels, sizes = everything(ImageCache(pictures, (40, 30), threads=3))
     assert pixels.shape == (5, 3, 30, 40)
     assert sizes.tolist() == [[40, 30]] * 5
     for index in range(5):
@@ -49,9 +64,9 @@ def test_small_images_of_one_size_are_kept_as_they_are(side: int | None) -> None
 
 
 @pytest.mark.parametrize("sizes", [[(40, 30)] * 3, [(8, 9), (8, 9), (20, 30), (4, 4)]])
-def test_others_become_squares_and_their_size_is_remembered(sizes: list[tuple[int, int]]) -> None:
+def test_others_are_resized_and_their_size_is_remembered(sizes: list[tuple[int, int]]) -> None:
     pictures = Pictures(*sizes)
-    pixels, remembered = everything(ImageCache(pictures, 16))
+    pixels, remembered = everything(ImageCache(pictures, (16, 16)))
     assert pixels.shape == (len(sizes), 3, 16, 16)
     assert remembered.tolist() == [list(size) for size in sizes]
     for index in range(len(sizes)):
@@ -60,7 +75,7 @@ def test_others_become_squares_and_their_size_is_remembered(sizes: list[tuple[in
 
 
 def test_images_come_in_the_order_asked_for() -> None:
-    cache = ImageCache(Pictures(*[(6, 6)] * 9))
+    cache = ImageCache(Pictures(*[(6, 6)] * 9), (6, 6))
     pixels, _ = everything(cache)
     chosen, _ = cache.get(np.array([7, 0, 7, 3]))
     np.testing.assert_array_equal(chosen, pixels[[7, 0, 7, 3]])
@@ -68,7 +83,7 @@ def test_images_come_in_the_order_asked_for() -> None:
 
 def test_the_cache_grows_with_its_images_and_decodes_each_once() -> None:
     pictures = Pictures(*[(6, 6)] * 4)
-    cache = ImageCache(pictures, 8)
+    cache = ImageCache(pictures, (6, 6))
     before, _ = everything(cache)
     pictures.sizes += [(12, 12), (6, 6)]
     pictures.loaded.clear()
@@ -84,7 +99,7 @@ def test_the_cache_grows_with_its_images_and_decodes_each_once() -> None:
 
 def test_filling_tells_its_progress_and_is_done_once() -> None:
     pictures = Pictures(*[(6, 6)] * 600)
-    cache = ImageCache(pictures, 8, threads=2)
+    cache = ImageCache(pictures, (6, 6), threads=2)
     steps: list[int] = []
     cache.fill(steps.append)
     assert sum(steps) == 600
@@ -98,13 +113,13 @@ def test_filling_tells_its_progress_and_is_done_once() -> None:
 
 def test_the_number_of_threads_does_not_matter() -> None:
     pictures = Pictures(*[(9, 7)] * 20, (10, 10))
-    one, many = (everything(ImageCache(pictures, 12, threads=n)) for n in (1, 4))
+    one, many = (everything(ImageCache(pictures, (12, 12), threads=n)) for n in (1, 4))
     np.testing.assert_array_equal(one[0], many[0])
     np.testing.assert_array_equal(one[1], many[1])
 
 
 def test_a_filled_cache_survives_pickling() -> None:
-    cache = ImageCache(Pictures(*[(6, 6)] * 4))
+    cache = ImageCache(Pictures(*[(6, 6)] * 4), (6, 6))
     cache.fill()
     copy = pickle.loads(pickle.dumps(cache))
     np.testing.assert_array_equal(everything(copy)[0], everything(cache)[0])
@@ -118,10 +133,10 @@ def test_too_little_memory_is_said_before_anything_is_decoded(
     assert needed == 50 * 3 * 64 * 64
     monkeypatch.setattr(module, "available_memory", lambda: needed - 1)
     with pytest.raises(BraddError, match="cache: 50 images of 64 x 64 pixels need"):
-        ImageCache(pictures, 64).fill()
-    assert len(pictures.loaded) <= 1
+        ImageCache(pictures, (64, 64)).fill()
+    assert pictures.loaded == []
     monkeypatch.setattr(module, "available_memory", lambda: needed)
-    ImageCache(pictures, 64).fill()
+    ImageCache(pictures, (64, 64)).fill()
 
 
 def test_unreadable_images_are_raised() -> None:
@@ -132,4 +147,4 @@ def test_unreadable_images_are_raised() -> None:
             return super().load(index, reduction)
 
     with pytest.raises(UnreadableImage, match=r"2\.jpg: it is torn"):
-        ImageCache(Broken(*[(6, 6)] * 4)).fill()
+        ImageCache(Broken(*[(6, 6)] * 4), (6, 6)).fill()

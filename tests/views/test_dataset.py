@@ -74,7 +74,7 @@ def make_dataset(seed: int = 0, views: Views | None = None) -> ViewDataset:
 
 
 def make_cached(seed: int = 0) -> CachedViewDataset:
-    return CachedViewDataset(ImageCache(Noise(), 16), SimCLRViews(), size=16, seed=seed)
+    return CachedViewDataset(ImageCache(Noise(), (16, 16)), SimCLRViews(), size=16, seed=seed)
 
 
 def same(first: ViewBatch, second: ViewBatch) -> bool:
@@ -247,6 +247,6 @@ def test_sizes_that_are_not_positive_are_refused(size: int) -> None:
     with pytest.raises(BraddError, match=f"size is {size}"):
         ViewDataset(Noise(), SimCLRViews(), size=size, seed=0)
     with pytest.raises(BraddError, match=f"size is {size}"):
-        CachedViewDataset(ImageCache(Noise(), 16), SimCLRViews(), size=size, seed=0)
+        CachedViewDataset(ImageCache(Noise(), (16, 16)), SimCLRViews(), size=size, seed=0)
     with pytest.raises(BraddError, match=f"size is {size}"):
         CentreViewDataset(Noise(), size=size)

@@ -35,7 +35,7 @@ def cropped(views: Views, size: int = 24, keys: list[tuple[int, int]] = KEYS) ->
 
 
 def whole(views: Views, size: int = 24, keys: list[tuple[int, int]] = KEYS) -> ViewBatch:
-    return CachedViewDataset(ImageCache(Pictures(), 64), views, size, 0).__getitems__(keys)
+    return CachedViewDataset(ImageCache(Pictures(), (32, 32)), views, size, 0).__getitems__(keys)
 
 
 @pytest.mark.parametrize("views", METHODS)
@@ -74,7 +74,9 @@ def test_squeezed_images_give_nearly_the_same_views() -> None:
 
     views = SimCLRViews(minimum_scale=0.5)
     plain = make_views(ViewDataset(Wide(), views, 32, 0).__getitems__(KEYS))
-    cached = make_views(CachedViewDataset(ImageCache(Wide(), 72), views, 32, 0).__getitems__(KEYS))
+    cached = make_views(
+        CachedViewDataset(ImageCache(Wide(), (72, 72)), views, 32, 0).__getitems__(KEYS)
+    )
     for first, second in zip(plain, cached, strict=True):
         assert (first - second).abs().mean() < 2 * ONE_LEVEL
 

@@ -37,6 +37,7 @@ from bradd.ssl.health import Health
 from bradd.ssl.pretraining import Pretraining
 from bradd.trainer import EpochMetrics, SaveLast, TrainingProgress, training_loader
 from bradd.views import Views
+from bradd.views.cache import cache_shape, check_memory
 
 __all__ = ["pretrain"]
 
@@ -111,7 +112,8 @@ def pretrain(
             free memory will do, 64 for images no larger, twice image_size where that is up to 64;
             else 0.
         method: The self-supervised method: SimCLR (default), MoCoV3, DINO or SDCLR.
-        views: The random views. Default: the method's own, up to 64 pixels without blur.
+        views: The random views. Default: the method's own, up to 64 pixels without blur and with
+            larger crops. If any of their settings is given, the others are those for large images.
         selector: What is under-represented. Default: KNNDistance, k = 5.
         generator: What makes variations. Default: RepresentationDiffusion.
         cycles: Cycles of training; rounds of rebalancing are one fewer. Default: 5. With 1 the
@@ -131,7 +133,8 @@ def pretrain(
         weight_decay: Of weights, not of biases and norms. Default: sgd 1e-4, adamw 0.05, lars 1e-6.
         final_weight_decay: At the end of a cosine. Default: weight_decay; for DINO by adamw it
             rises from 0.04 to 0.4.
-        gradient_clip: Largest norm of the gradients; 0 leaves them. Default: 3 for DINO, else 0.
+        gradient_clip: Largest norm of all gradients together; 0 leaves them. Default: 3 for DINO,
+            else 0.
         warmup_epochs: Epochs in which the learning rate rises. Default: a tenth, at most 10.
         precision: As Lightning names it. Default: bf16-mixed on a GPU, else 32-true.
         channels_last: Keep convolutions in the memory format that is fastest on GPUs. Default: on
@@ -168,6 +171,9 @@ def pretrain(
         else:
             run.check_free(overwrite=overwrite)
         _check_data(given.get("data"), run)
+        from_checkpoint = resume and run.checkpoint.exists()
+        labelled = _labelled(given)
+        _check_backbone(given, from_checkpoint)
         training_set = open_training_set(
             given["data"],
             given.get("longtail"),
@@ -184,9 +190,10 @@ def pretrain(
             settings.backbone_kwargs,
             several_sizes=len(settings.view_sizes()) > 1,
         )
-        module = _module(plan, settings, len(training_set.images))
-        labelled = _labelled(given)
+        module = _module(plan, settings, len(training_set.images), from_checkpoint)
         check_round(len(training_set.images), settings.round_settings())
+        if (shape := _cache_shape(settings, training_set)) is not None:
+            check_memory(len(training_set.images), shape)
         _check_batch(settings.batch_size, len(training_set.images))
         if not resume:
             run.prepare(overwrite=overwrite)
@@ -229,11 +236,27 @@ def _labelled(given: dict[str, Any]) -> tuple[LabelledImages, LabelledImages] | 
     return None if data is None else (open_labelled(data, "train"), open_labelled(data, "test"))
 
 
-def _module(plan: Backbone, settings: Settings, images: int) -> Pretraining:
+def _check_backbone(given: dict[str, Any], from_checkpoint: bool) -> None:
+    """Find a wrong name or a missing file before all images are read."""
+    if "backbone" in given:
+        Backbone.choose(given["backbone"], 224)
+    weights = str(given.get("weights", "random"))
+    of_file = weights not in ("random", "timm") and not from_checkpoint
+    if of_file and not Path(weights).expanduser().is_file():
+        raise BraddError(f"weights: {weights} does not exist.")
+
+
+def _cache_shape(settings: Settings, training_set: TrainingSet) -> tuple[int, int] | None:
+    if settings.cache == 0:
+        return None
+    return cache_shape(training_set.sizes, settings.cache, settings.image_size)
+
+
+def _module(plan: Backbone, settings: Settings, images: int, from_checkpoint: bool) -> Pretraining:
     with torch.random.fork_rng():
         torch.manual_seed(derive_seed(settings.seed, "initial weights"))
-        backbone = create_backbone(plan)
-        if settings.weights != "random":
+        backbone = create_backbone(plan, settings.view_sizes())
+        if settings.weights != "random" and not from_checkpoint:
             load_weights(backbone, plan, settings.weights)
         return _pretraining(backbone, settings, images)
 
@@ -250,6 +273,7 @@ def _pretraining(backbone: nn.Module, settings: Settings, images: int) -> Pretra
         settings.method,
         image_size=settings.image_size,
         images=images,
+        pretrained=settings.weights != "random",
         seed=settings.seed,
         optimizer=settings.optimizer,
         learning_rate=settings.learning_rate,
@@ -311,10 +335,22 @@ def _fit(
         log_every_n_steps=1,
     )
     loader = training_loader(
-        pool, sampler, settings.views, settings.image_size, settings.num_workers, settings.cache
+        pool,
+        sampler,
+        settings.views,
+        settings.image_size,
+        settings.num_workers,
+        _cache_shape(settings, training_set),
     )
     checkpoint = run.checkpoint if resume and run.checkpoint.exists() else None
-    trainer.fit(module, loader, ckpt_path=checkpoint, weights_only=True)
+    try:
+        trainer.fit(module, loader, ckpt_path=checkpoint, weights_only=True)
+    except torch.OutOfMemoryError as error:
+        raise BraddError(
+            f"The GPU's memory does not suffice for batch_size {settings.batch_size} with "
+            f"{settings.backbone} at {settings.image_size} pixels. Start anew with --overwrite and "
+            "a smaller batch_size, or precision bf16-mixed."
+        ) from error
 
 
 def _say_settings(run: Run, settings: Settings, plan: Backbone, images: TrainingSet) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from bradd.console import stage
 from bradd.data.images import Images, SubsetImages
@@ -22,15 +23,20 @@ class TrainingSet:
 
     Attributes:
         images: What is trained on.
-        shorter_side: Median of the images' shorter sides, in pixels.
+        sizes: Width and height of each image in pixels, `[N, 2]`.
         unreadable: Name and reason of each image that was skipped.
         manifest: Of the long-tailed subset, where one was asked for.
     """
 
     images: Images
-    shorter_side: int
+    sizes: npt.NDArray[np.int32]
     unreadable: list[tuple[str, str]]
     manifest: Manifest | None
+
+    @property
+    def shorter_side(self) -> int:
+        """Median of the images' shorter sides, in pixels."""
+        return int(np.median(self.sizes.min(axis=1)))
 
     def write(self, manifest: Path, unreadable: Path) -> None:
         """Write the manifest and the list of unreadable images, where there are any."""
@@ -66,5 +72,4 @@ def open_training_set(
         checked = scan(images, num_workers, max_unreadable, progress.reach)
     if checked.unreadable:
         images = SubsetImages(images, checked.readable)
-    shorter_side = int(np.median(checked.sizes.min(axis=1)))
-    return TrainingSet(images, shorter_side, checked.unreadable, manifest)
+    return TrainingSet(images, checked.sizes, checked.unreadable, manifest)

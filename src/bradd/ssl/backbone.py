@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -56,6 +57,15 @@ TRANSFORMERS = frozenset(
 )
 
 
+# Those of them that resample their positions for images of another size, if told to.
+RESAMPLES_POSITIONS = frozenset(("deit", "eva", "vision_transformer", "vision_transformer_hybrid"))
+
+# Convolutional networks and mixers without batch norm, which are trained by AdamW as well.
+LAYER_NORMED = frozenset(
+    ("convnext", "edgenext", "inception_next", "mambaout", "mlp_mixer", "starnet")
+)
+
+
 @dataclass(frozen=True)
 class Backbone:
     """What it takes to build a backbone.
@@ -103,7 +113,7 @@ class Backbone:
             chosen["img_size"] = image_size
             if small and name.startswith(("vit_", "deit")):
                 chosen["patch_size"] = max(1, image_size // 8)
-            if several_sizes:
+            if several_sizes and module in RESAMPLES_POSITIONS:
                 chosen["dynamic_img_size"] = True
         elif small and module == "resnet":
             stem_stride = 1 if image_size <= 32 else 2
@@ -116,8 +126,12 @@ class Backbone:
         return f"{self.name}{arguments}{stem}, for images of {self.image_size} pixels"
 
 
-def create_backbone(backbone: Backbone) -> nn.Module:
+def create_backbone(backbone: Backbone, sizes: Collection[int] = ()) -> nn.Module:
     """Build the backbone, without a classifier, with random weights.
+
+    Args:
+        backbone: How it is built.
+        sizes: Sides of images, in pixels, that it must be able to embed besides its own.
 
     Returns:
         A module from normalised images `[B, 3, S, S]` to embeddings `[B, D]`.
@@ -137,9 +151,18 @@ def create_backbone(backbone: Backbone) -> nn.Module:
         embedding_size(model, backbone.image_size)
     except Exception as error:  # timm hardly checks its arguments: anything may come of wrong ones
         raise BraddError(
-            f"timm cannot build {backbone.describe()}: {error}. Choose another backbone, "
+            f"timm cannot build {backbone.describe()}: {_reason(error)}. Choose another backbone, "
             "backbone_kwargs or image_size."
         ) from error
+    for size in sorted(sizes):
+        try:
+            embedding_size(model, size)
+        except Exception as error:  # models say in many ways that a size does not suit them
+            raise BraddError(
+                f"{backbone.describe()} cannot embed views of {size} pixels: {_reason(error)}. "
+                "Choose another image_size, views.local_side (a transformer's patches must fit) or "
+                "backbone, or no local views: --views.local_count 0."
+            ) from error
     return model
 
 
@@ -153,6 +176,23 @@ def is_transformer(name: str) -> bool:
         BraddError: timm knows no model of that name.
     """
     return _timm_module(name) in TRANSFORMERS
+
+
+def is_layer_normed(name: str) -> bool:
+    """Whether a timm model is one that AdamW trains, rather than SGD, though no transformer.
+
+    Args:
+        name: A timm model name.
+
+    Raises:
+        BraddError: timm knows no model of that name.
+    """
+    return _timm_module(name) in LAYER_NORMED
+
+
+def is_transformer_module(model: nn.Module) -> bool:
+    """Whether a model is one of timm's for which `is_transformer` holds."""
+    return type(model).__module__.removeprefix("timm.models.") in TRANSFORMERS
 
 
 def embedding_size(model: nn.Module, image_size: int) -> int:
@@ -193,7 +233,7 @@ def load_weights(model: nn.Module, backbone: Backbone, source: str | Path) -> No
         _check_stem(model, backbone, origin)
         state = published_weights(backbone.name)
     else:
-        path = Path(source)
+        path = Path(source).expanduser()
         origin = f"the weights in {path}"
         state = backbone_weights(read_tensors(path), model.state_dict(), path)
     try:
@@ -274,6 +314,10 @@ def load_snippet(backbone: Backbone, path: Path) -> str:
             lines[0] += ", torch"
     lines.append(f"timm.models.load_checkpoint(model, {str(path)!r})")
     return "\n".join(lines)
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
 def _takes_image_size(name: str) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from timm.layers import BatchNormAct2d, convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -14,7 +17,7 @@ __all__ = ["GlobalBatchNorm", "synchronise_batch_norm"]
 def synchronise_batch_norm(module: nn.Module, device: torch.device) -> None:
     """Let every batch norm inside `module` see the batches of all processes.
 
-    torch's own on CUDA; it does not run on CPUs, where `GlobalBatchNorm` does its work.
+    torch's own, or timm's, on CUDA; they do not run on CPUs, where `GlobalBatchNorm` does its work.
     Parameters and buffers stay the same objects under the same names.
     """
     for parent in list(module.modules()):
@@ -22,8 +25,7 @@ def synchronise_batch_norm(module: nn.Module, device: torch.device) -> None:
             if not isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d):
                 continue
             if device.type == "cuda":
-                convert = nn.SyncBatchNorm.convert_sync_batchnorm
-                setattr(parent, name, convert(norm))  # type: ignore[no-untyped-call]
+                setattr(parent, name, convert_sync_batchnorm(norm))
             else:
                 setattr(parent, name, GlobalBatchNorm.of(norm))
 
@@ -37,12 +39,26 @@ class GlobalBatchNorm(_BatchNorm):
         settings = (norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
         mine = cls(norm.num_features, *settings)
         mine._parameters, mine._buffers = norm._parameters, norm._buffers
+        if isinstance(norm, BatchNormAct2d):
+            mine.drop, mine.act = norm.drop, norm.act
         return mine.train(norm.training)
+
+    def __init__(self, *settings: Any) -> None:
+        super().__init__(*settings)
+        # What timm's batch norms with an activation do afterwards.
+        self.drop: nn.Module = nn.Identity()
+        self.act: nn.Module = nn.Identity()
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise `[B, C]` or `[B, C, ...]`."""
         if not self.training or distributed.world_size() == 1:
-            return super().forward(input)
+            output: Tensor = super().forward(input)
+        else:
+            output = self._normalise(input)
+        activated: Tensor = self.act(self.drop(output))
+        return activated
+
+    def _normalise(self, input: Tensor) -> Tensor:
         dims = [0, *range(2, input.ndim)]
         shape = [1, -1, *[1] * (input.ndim - 2)]
         values = input.float()

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import torch
 from lightly.loss import DINOLoss
 from lightly.models.modules import DINOProjectionHead
-from timm.models import VisionTransformer
 from torch import Tensor, nn
 
 from bradd.errors import BraddError
@@ -106,7 +105,7 @@ class DINO(Method):
         """See `Method.build`."""
         batch_norm = self.batch_norm
         if batch_norm is None:
-            batch_norm = not isinstance(backbone, VisionTransformer)
+            batch_norm = not facts.transformer
         output_size = self.output_size or output_size_for(facts.images)
         head_sizes = (facts.embedding_size, self.hidden_size, self.bottleneck_size, output_size)
         with warnings.catch_warnings():

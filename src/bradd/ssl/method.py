@@ -40,11 +40,15 @@ class TrainingFacts:
         embedding_size: D, the width of the backbone's output.
         image_size: Side of the largest views in pixels.
         images: How many images are trained on.
+        transformer: Whether the backbone is a vision transformer.
+        pretrained: Whether the backbone starts from trained weights.
     """
 
     embedding_size: int
     image_size: int
     images: int
+    transformer: bool = False
+    pretrained: bool = False
 
 
 class Method(nn.Module, ABC):

@@ -6,7 +6,7 @@ import math
 from itertools import pairwise
 
 import torch
-from timm.layers import build_sincos2d_pos_embed
+from timm.layers import PatchEmbed, build_sincos2d_pos_embed
 from timm.models import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional
@@ -27,8 +27,9 @@ class MoCoV3(Method):
 
     As published, the heads follow from the backbone: a vision transformer gets a projector of three
     layers, a predictor that ends in a batch norm, fixed two-dimensional sine-cosine positions and a
-    patch embedding that stays as it was drawn; a ResNet a projector of two layers and a predictor
-    without the last batch norm. (lightly's heads have affine last batch norms, where MoCo v3 has
+    patch embedding that stays as it was drawn (both stay what they are where training starts from
+    trained weights); a ResNet a projector of two layers and a predictor without the last batch
+    norm. (lightly's heads have affine last batch norms, where MoCo v3 has
     plain ones, and none without.)
 
     Args:
@@ -59,10 +60,18 @@ class MoCoV3(Method):
 
     def build(self, backbone: nn.Module, facts: TrainingFacts) -> None:
         """See `Method.build`."""
-        transformer = isinstance(backbone, VisionTransformer)
+        transformer = facts.transformer
         if isinstance(backbone, VisionTransformer):
-            fix_positions(backbone)
-            freeze_patch_embedding(backbone)
+            if backbone.pos_embed is None or not isinstance(backbone.patch_embed, PatchEmbed):
+                raise BraddError(
+                    "MoCo v3 fixes a vision transformer's positions and patch embedding; this one "
+                    "has none, or a network in their place. Choose another backbone or method."
+                )
+            if not facts.pretrained:
+                fix_positions(backbone)
+                draw_patch_embedding(backbone)
+            backbone.pos_embed.requires_grad_(False)
+            backbone.patch_embed.requires_grad_(False)
         hidden = [self.hidden_size] * (2 if transformer else 1)
         self.projector = _mlp([facts.embedding_size, *hidden, self.projection_size], True)
         self.predictor = _mlp(
@@ -112,34 +121,32 @@ def contrast(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
 
 
 def fix_positions(backbone: VisionTransformer) -> None:
-    """Set a transformer's positions to fixed sine-cosine ones, zero for its prefix tokens.
+    """Set a transformer's positions to sine-cosine ones, zero for its prefix tokens.
 
     Raises:
         BraddError: The transformer's width is not a multiple of 4.
     """
     width = backbone.embed_dim
-    if width % 4 or backbone.pos_embed is None:
+    if width % 4:
         raise BraddError(
-            f"MoCo v3 gives a vision transformer sine-cosine positions; one of width {width}"
-            f"{'' if width % 4 else ' without absolute positions'} cannot have them. Choose "
-            "another backbone or method."
+            f"MoCo v3 gives a vision transformer sine-cosine positions; one of width {width}, no "
+            "multiple of 4, cannot have them. Choose another backbone or method."
         )
     grid = list(backbone.patch_embed.grid_size)
     positions = build_sincos2d_pos_embed(grid, width)  # [patches, width]
     prefix = backbone.pos_embed.shape[1] - len(positions)
     with torch.no_grad():
         backbone.pos_embed.copy_(functional.pad(positions, (0, 0, prefix, 0))[None])
-    backbone.pos_embed.requires_grad_(False)
 
 
-def freeze_patch_embedding(backbone: VisionTransformer) -> None:
-    """Draw a transformer's patch embedding and keep it: trained, it makes training unstable."""
+def draw_patch_embedding(backbone: VisionTransformer) -> None:
+    """Draw the patch embedding, which stays so: trained, it makes training unstable."""
     projection = backbone.patch_embed.proj
     fan_in = projection.weight[0].numel()
     limit = math.sqrt(6 / (fan_in + projection.out_channels))
     nn.init.uniform_(projection.weight, -limit, limit)
-    nn.init.zeros_(projection.bias)
-    backbone.patch_embed.requires_grad_(False)
+    if projection.bias is not None:
+        nn.init.zeros_(projection.bias)
 
 
 def _mlp(widths: list[int], last_norm: bool) -> nn.Sequential:

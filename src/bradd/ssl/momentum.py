@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 
 import torch
-from timm.layers import DropPath
+from timm.layers import DropPath, PatchDropout
+from timm.models import ResNet
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
@@ -20,6 +21,10 @@ def momentum_copy(module: nn.Module) -> nn.Module:
             part.p = 0.0
         elif isinstance(part, DropPath):
             part.drop_prob = 0.0
+        elif isinstance(part, PatchDropout):
+            part.prob = 0.0
+    if isinstance(teacher, ResNet):  # which has a function for a layer
+        teacher.drop_rate = 0.0
     return teacher
 
 

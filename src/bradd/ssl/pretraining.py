@@ -7,9 +7,11 @@ from typing import Any
 import lightning as L
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
 
+from bradd.errors import BraddError
 from bradd.seeds import derive_seed
-from bradd.ssl.backbone import embedding_size
+from bradd.ssl.backbone import embedding_size, is_transformer_module
 from bradd.ssl.batch_norm import synchronise_batch_norm
 from bradd.ssl.loss_watch import LossWatch
 from bradd.ssl.method import Method, Progress, TrainingFacts
@@ -39,6 +41,7 @@ class Pretraining(L.LightningModule):
         warmup_steps: Steps in which the learning rate rises.
         channels_last: Keep images and convolutions in that memory format.
         compile: Compile the backbone with `torch.compile`.
+        pretrained: Whether the backbone has trained weights already.
     """
 
     def __init__(
@@ -58,13 +61,19 @@ class Pretraining(L.LightningModule):
         warmup_steps: int,
         channels_last: bool = False,
         compile: bool = False,
+        pretrained: bool = False,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.method = method
-        method.build(
-            backbone, TrainingFacts(embedding_size(backbone, image_size), image_size, images)
+        facts = TrainingFacts(
+            embedding_size(backbone, image_size),
+            image_size,
+            images,
+            is_transformer_module(backbone),
+            pretrained,
         )
+        method.build(backbone, facts)
         self.seed = seed
         self.optimizer_name = optimizer
         self.peak_learning_rate = learning_rate
@@ -108,7 +117,9 @@ class Pretraining(L.LightningModule):
         )
         weight_decay = cosine(step, self.steps, self.weight_decay, self.final_weight_decay)
         set_schedule(self.optimizers(), learning_rate, weight_decay)  # type: ignore[arg-type]
-        self.log("learning_rate", learning_rate, on_step=False, on_epoch=True, batch_size=1)
+        # As a tensor on the CPU: a number would be copied to the GPU, and waited for.
+        rate = torch.tensor(learning_rate)
+        self.log("learning_rate", rate, on_step=False, on_epoch=True, batch_size=1)
 
     def training_step(self, batch: ViewBatch, batch_idx: int) -> Tensor:
         """One step of the method on a batch of `ViewDataset` or `CachedViewDataset`."""
@@ -127,5 +138,16 @@ class Pretraining(L.LightningModule):
         self.method.after_step(self.backbone, self._progress)
 
     def on_train_epoch_end(self) -> None:
-        """Look at all losses before a checkpoint is written."""
+        """Look at all losses and weights, so that no bad checkpoint replaces a good one.
+
+        Raises:
+            BraddError: They are not all finite numbers.
+        """
         self._loss_watch.flush()
+        state = [value for value in self.state_dict().values() if value.is_floating_point()]
+        if not get_total_norm(state).isfinite():
+            raise BraddError(
+                f"The weights are no finite numbers at the end of epoch {self.current_epoch} (step "
+                f"{self.global_step}): training has diverged. Try a lower learning_rate, more "
+                "warmup_epochs, or precision 32-true. The checkpoint of the epoch before is kept."
+            )

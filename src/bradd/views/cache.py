@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from bradd.errors import BraddError
 from bradd.memory import available_memory
 from bradd.views.reduction import ImageSource, load_reduced
 
-__all__ = ["ImageCache", "memory_needed"]
+__all__ = ["ImageCache", "cache_shape", "check_memory", "memory_needed"]
 
 Pixels = npt.NDArray[np.uint8]
 Sizes = npt.NDArray[np.int64]
@@ -27,24 +28,41 @@ def memory_needed(count: int, side: int) -> int:
     return 3 * side * side * count
 
 
+def cache_shape(sizes: npt.NDArray[np.integer[Any]], side: int, least: int) -> tuple[int, int]:
+    """The one shape in which images are kept.
+
+    Args:
+        sizes: Width and height of each image, `[N, 2]`.
+        side: Largest side to keep, in pixels.
+        least: Smallest side to keep, so that variations, which have the size of the views, lose
+            nothing.
+
+    Returns:
+        Width and height: the images' own if they all have one between `least` and `side`, else
+        `side` for both.
+    """
+    own = sizes[0]
+    if (sizes == own).all() and least <= own.min() and own.max() <= side:
+        return int(own[0]), int(own[1])
+    return side, side
+
+
 class ImageCache:
-    """All images as one array of equal squares, or of their own shape if that is one and small.
+    """All images as one array, each resized to one shape.
 
     It is filled by `fill`, or by what is asked for first. Images that `images` gains at its end
-    later are added when they are asked for, also in worker processes.
+    later are added when they are asked for, also in worker processes. An image's own width and
+    height are remembered, so that crops can be drawn in its own geometry.
 
     Args:
         images: The images.
-        side: Side of the squares in pixels. Images that all have one size up to this are kept as
-            they are; else all are resized to squares. Their own width and height is remembered,
-            so that crops can be drawn in the images' own geometry. None: all images are as large
-            as the first, and kept as they are.
+        shape: Width and height in pixels to keep them in, see `cache_shape`.
         threads: How many decode at once.
     """
 
-    def __init__(self, images: ImageSource, side: int | None = None, threads: int = 1) -> None:
+    def __init__(self, images: ImageSource, shape: tuple[int, int], threads: int = 1) -> None:
         self._images = images
-        self._side = side
+        self._shape = shape
         self._threads = threads
         self._blocks: list[Pixels] = []  # each [n, 3, H, W]; one for each time that it grew
         self._sizes: Sizes = np.empty((0, 2), np.int64)  # the images' own width and height, [N, 2]
@@ -95,61 +113,48 @@ class ImageCache:
         present = len(self._sizes)
         if count <= present:
             return
-        height, width = self._shape()
-        block = self._allocate(count - present, height, width)
+        block = self._allocate(count - present)
         sizes: list[tuple[int, int]] = []
         with ThreadPoolExecutor(max(1, self._threads)) as pool:
             for start in range(present, count, _AT_ONCE):
                 stop = min(start + _AT_ONCE, count)
-                for image, size, factor in pool.map(self._load, range(start, stop)):
-                    if image.size != (width, height) and self._may_become_squares(height, width):
-                        # Not all of one size after all: squares, also of those already here.
-                        block = self._squares(block, len(sizes))
-                        height, width = block.shape[2:]
-                    block[len(sizes)] = _resized(image, (width, height), size, factor)
+                for pixels, size in pool.map(self._load, range(start, stop)):
+                    block[len(sizes)] = pixels
                     sizes.append(size)
                 if progress is not None:
                     progress(stop - start)
         self._blocks.append(block)
         self._sizes = np.concatenate([self._sizes, np.array(sizes, np.int64)])
 
-    def _shape(self) -> tuple[int, int]:
-        """Height and width of all images in the cache."""
-        if self._blocks:
-            height, width = self._blocks[0].shape[2:]
-            return height, width
-        width, height = self._load(0)[1]  # its full size
-        if self._side is not None and max(width, height) > self._side:
-            return self._side, self._side
-        return height, width
+    def _load(self, index: int) -> tuple[Pixels, tuple[int, int]]:
+        """One image in the cache's shape, and its own width and height."""
+        shape = self._shape
 
-    def _may_become_squares(self, height: int, width: int) -> bool:
-        """Whether the images' own shape was taken for that of all, and nothing holds to it yet."""
-        return self._side is not None and not self._blocks and (height, width) != (self._side,) * 2
-
-    def _squares(self, block: Pixels, filled: int) -> Pixels:
-        assert self._side is not None
-        squares = self._allocate(len(block), self._side, self._side)
-        for row in range(filled):
-            image = Image.fromarray(block[row].transpose(1, 2, 0))
-            squares[row] = _resized(image, (self._side, self._side), image.size)
-        return squares
-
-    def _load(self, index: int) -> tuple[Image.Image, tuple[int, int], int]:
         def pixels(width: int, height: int) -> float:
-            return min(width, height) / self._side if self._side else 1
+            return min(width / shape[0], height / shape[1])
 
-        return load_reduced(self._images, index, pixels)
+        image, size, factor = load_reduced(self._images, index, pixels)
+        return _resized(image, shape, size, factor), size
 
-    def _allocate(self, count: int, height: int, width: int) -> Pixels:
-        needed, available = count * 3 * height * width, available_memory()
-        if needed > available:
-            raise BraddError(
-                f"cache: {count} images of {width} x {height} pixels need "
-                f"{needed / 2**30:.1f} GiB of memory, {available / 2**30:.1f} GiB are free. Turn "
-                "the cache off, or choose a smaller side."
-            )
+    def _allocate(self, count: int) -> Pixels:
+        width, height = self._shape
+        check_memory(count, self._shape)
         return np.empty((count, 3, height, width), np.uint8)
+
+
+def check_memory(count: int, shape: tuple[int, int]) -> None:
+    """Refuse a cache of `count` images of a width and height for which memory does not suffice.
+
+    Raises:
+        BraddError: It does not.
+    """
+    needed, available = 3 * count * shape[0] * shape[1], available_memory()
+    if needed > available:
+        raise BraddError(
+            f"cache: {count} images of {shape[0]} x {shape[1]} pixels need "
+            f"{needed / 2**30:.1f} GiB of memory, {available / 2**30:.1f} GiB are free. Free some, "
+            "or start a run with a smaller cache, or 0 for none."
+        )
 
 
 def _resized(

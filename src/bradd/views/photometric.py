@@ -82,7 +82,7 @@ def photometric(images: Tensor, parameters: Parameters) -> Tensor:
     parameters, operations = parameters[order], operations[order]
     rows = to_device(order, images.device)
     settings = to_device(parameters, images.device)
-    result = torch.empty(images.shape, dtype=torch.float32, device=images.device)
+    result = _room(images)
     for part in _parts(images):
         numbers = parameters[part]
         pixels = images.index_select(0, rows[part]).transpose(0, 1)
@@ -99,6 +99,17 @@ def photometric(images: Tensor, parameters: Parameters) -> Tensor:
         else:
             result.index_copy_(0, rows[part], _standardise(views, out=views).transpose(0, 1))
     return result
+
+
+def _room(images: Tensor) -> Tensor:
+    """Room for the views of a batch, float32, uninitialised.
+
+    On a CPU by NumPy, which asks Linux for large pages: the first touch of new memory takes 0.1 ms
+    for a view of 224 pixels in these, 0.4 ms in small ones.
+    """
+    if images.device.type == "cpu":
+        return torch.from_numpy(np.empty(images.shape, np.float32))
+    return torch.empty(images.shape, dtype=torch.float32, device=images.device)
 
 
 def _parts(images: Tensor) -> list[slice]:

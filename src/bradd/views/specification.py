@@ -209,7 +209,8 @@ class DINOViews(_SharedNumbers):
         second_blur: Probability of blurring the second global view.
         second_solarise: Probability of inverting what is brighter than half in the second one.
         local_count: Local views of each image.
-        local_side: Side of a local view as a share of a global one's; 96 / 224 in the paper.
+        local_side: Side of a local view as a share of a global one's, rounded to a multiple of 16
+            pixels where it is above that; 96 / 224 in the paper.
         minimum_local_scale: Smallest share of the image's area that a local view shows.
         maximum_local_scale: Largest share of the image's area that a local view shows.
         local_blur: Probability of blurring a local view.
@@ -237,8 +238,11 @@ class DINOViews(_SharedNumbers):
 
     def recipes(self, image_size: int) -> list[ViewRecipe]:
         """The two global views, then the local ones."""
+        side = image_size * self.local_side
+        if side > SMALLEST_LOCAL_SIDE:  # what the usual patches divide: 96 at 224, 64 at 144
+            side = SMALLEST_LOCAL_SIDE * round(side / SMALLEST_LOCAL_SIDE)
         local = replace(
-            self._recipe(max(1, round(image_size * self.local_side)), blur=self.local_blur),
+            self._recipe(max(1, round(side)), blur=self.local_blur),
             minimum_scale=self.minimum_local_scale,
             maximum_scale=self.maximum_local_scale,
         )
