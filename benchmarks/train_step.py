@@ -2,13 +2,14 @@
 
     python benchmarks/train_step.py [--models resnet18,resnet50,vit_small_patch16_224] [--steps 8]
 
-A sample is an image, of which SimCLR takes two views. Ours is `bradd.ssl.pretraining.Pretraining`
-under a Lightning trainer on images held in memory, as a run with `cache` has it. The peers train
-the same timm backbone with the same optimiser on the same images: lightly's modules and transforms
-in a plain loop (its transforms in loader workers, as its examples have them), and
-stable-pretraining's SimCLR where that package is installed. On a GPU everything is bf16 and
-batches hold 256 images, on a CPU float32 and fewer. Rounds of all contestants are interleaved; the
-medians are printed. The roofline is the rate at which this machine multiplies large matrices of
+A sample is an image, of which SimCLR takes two views, with blur at every size. All run the same
+plain loop over the same timm backbone, optimiser and images, without what a trainer adds: ours the
+step of `bradd.ssl.pretraining.Pretraining` on images held in memory, as a run with `cache` has it;
+lightly its modules and transforms, in loader workers as its examples have them;
+stable-pretraining its transforms and loss, where that package is installed. On a GPU everything
+is bf16, batches hold 256 images, and our convolutions are channels-last, as a run has them there;
+on a CPU it is float32 and smaller batches. Rounds of all contestants are interleaved; the medians
+are printed. The roofline is the rate at which this machine multiplies large matrices of
 the same type; the share is what the model's own forward and backward passes make of it.
 """
 
@@ -33,6 +34,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from bradd.data import ArrayImages
+from bradd.presets import usable_cores
 from bradd.ssl import SimCLR
 from bradd.ssl.backbone import Backbone, create_backbone
 from bradd.ssl.optimizer import build_optimizer
@@ -108,16 +110,14 @@ class Transformed(Dataset[Any]):
         return self.transform(self.images[index])
 
 
-def lightly_script(
-    name: str, images: np.ndarray, batch_size: int, workers: int
+def plain_loop(
+    name: str, batch_size: int, workers: int, dataset: Dataset[Any], criterion: nn.Module
 ) -> Callable[[], None]:
-    size = SIZES[name]
-    backbone = create_backbone(Backbone.choose(name, size)).to(DEVICE)
+    """What a peer's user writes around its transforms and its loss."""
+    backbone = create_backbone(Backbone.choose(name, SIZES[name])).to(DEVICE)
     width = backbone.num_features
     head = SimCLRProjectionHead(width, width, 128).to(DEVICE)
-    criterion = NTXentLoss()
     optimizer = build_optimizer(nn.ModuleList([backbone, head]), "sgd", 0.01, 1e-4)
-    dataset = Transformed(images, SimCLRTransform(input_size=size, cj_strength=0.5))
     batches = forever(
         DataLoader(
             dataset, batch_size, shuffle=True, drop_last=True, num_workers=workers,
@@ -136,17 +136,22 @@ def lightly_script(
     return step
 
 
+def lightly_script(
+    name: str, images: np.ndarray, batch_size: int, workers: int
+) -> Callable[[], None]:
+    transform = SimCLRTransform(input_size=SIZES[name], cj_strength=0.5)
+    return plain_loop(name, batch_size, workers, Transformed(images, transform), NTXentLoss())
+
+
 def stable_pretraining_script(
     name: str, images: np.ndarray, batch_size: int, workers: int
 ) -> Callable[[], None]:
-    """Its transforms, its loss and its forward function, in the same plain loop."""
     import stable_pretraining as spt
     from stable_pretraining.data import transforms
 
-    size = SIZES[name]
     one = transforms.Compose(
         transforms.RGB(),
-        transforms.RandomResizedCrop((size, size), scale=(0.08, 1.0)),
+        transforms.RandomResizedCrop((SIZES[name], SIZES[name]), scale=(0.08, 1.0)),
         transforms.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8),
         transforms.RandomGrayscale(p=0.2),
         transforms.PILGaussianBlur(p=0.5),
@@ -154,31 +159,13 @@ def stable_pretraining_script(
         transforms.ToImage(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225]),
     )
     two = transforms.MultiViewTransform({"first": one, "second": one})
-    backbone = create_backbone(Backbone.choose(name, size)).to(DEVICE)
-    width = backbone.num_features
-    head = SimCLRProjectionHead(width, width, 128).to(DEVICE)
+
+    def views(image: Any) -> list[torch.Tensor]:
+        made = two({"image": image})
+        return [made[view]["image"] for view in ("first", "second")]
+
     criterion = spt.losses.NTXEntLoss(temperature=0.5)
-    optimizer = build_optimizer(nn.ModuleList([backbone, head]), "sgd", 0.01, 1e-4)
-    dataset = Transformed(images, lambda image: two({"image": image}))
-    batches = forever(
-        DataLoader(
-            dataset, batch_size, shuffle=True, drop_last=True, num_workers=workers,
-            persistent_workers=workers > 0, pin_memory=CUDA,
-        )
-    )  # fmt: skip
-
-    def step() -> None:
-        views = next(batches)
-        first, second = (
-            views[key]["image"].to(DEVICE, non_blocking=True) for key in ("first", "second")
-        )
-        with precision():
-            loss = criterion(head(backbone(first)), head(backbone(second)))
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-
-    return step
+    return plain_loop(name, batch_size, workers, Transformed(images, views), criterion)
 
 
 def seconds(step: Callable[[], None], count: int) -> float:
@@ -215,7 +202,7 @@ def main() -> None:
     parser.add_argument("--models", default=",".join(SIZES))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=3, help="steps a round")
-    parser.add_argument("--workers", type=int, default=2, help="of the peers' loaders")
+    parser.add_argument("--workers", type=int, default=usable_cores(), help="of peers' loaders")
     parser.add_argument("--compile", action="store_true", help="also ours with torch.compile")
     options = parser.parse_args()
 

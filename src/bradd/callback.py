@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from bradd.component import describe
-from bradd.embedding import Encoder
+from bradd.embedding import Encoder, part_that_embeds
 from bradd.errors import BraddError
 from bradd.generate import Generator, RepresentationDiffusion
 from bradd.pool import Pool
@@ -184,12 +184,4 @@ class Rebalance(L.Callback):
                 )
 
     def _encoder(self, pl_module: L.LightningModule) -> nn.Module:
-        try:
-            part: nn.Module = pl_module.get_submodule(self.encoder)
-        except AttributeError as error:
-            names = ", ".join(name for name, _ in pl_module.named_children())
-            raise BraddError(
-                f"The module has no part called {self.encoder!r}; it has {names}. Name the one "
-                "that embeds images: Rebalance(..., encoder=...)."
-            ) from error
-        return part
+        return part_that_embeds(pl_module, self.encoder, "Rebalance(..., encoder=...)")

@@ -16,7 +16,7 @@ from bradd.fingerprint import state_fingerprint
 from bradd.views.dataset import CentreViewDataset, ImageSource
 from bradd.views.photometric import normalise
 
-__all__ = ["Encoder", "embed"]
+__all__ = ["Encoder", "embed", "part_that_embeds"]
 
 
 class Encoder:
@@ -127,6 +127,28 @@ def embed(
             "itself in eval mode cannot be used as the encoder."
         )
     return embeddings
+
+
+def part_that_embeds(module: nn.Module, name: str, setting: str) -> nn.Module:
+    """A module's part by its name; dots reach inside.
+
+    Args:
+        module: For example a Lightning module.
+        name: Of the part, such as `"backbone"` or `"student.backbone"`.
+        setting: What the message says to change.
+
+    Raises:
+        BraddError: There is no such part.
+    """
+    try:
+        part: nn.Module = module.get_submodule(name)
+    except AttributeError as error:
+        names = ", ".join(child for child, _ in module.named_children())
+        raise BraddError(
+            f"The module has no part called {name!r}; it has {names}. Name the one that embeds "
+            f"images: {setting}."
+        ) from error
+    return part
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor, nn
 
 from bradd.data import Images, LabelledImages
-from bradd.embedding import Encoder
+from bradd.embedding import Encoder, part_that_embeds
 from bradd.errors import BraddError
 from bradd.evaluation.health import alignment, feature_std, rank_me, uniformity
 from bradd.evaluation.knn import knn_predict
@@ -179,15 +179,7 @@ class Health(L.Callback):
             )
 
     def _encoder(self, pl_module: L.LightningModule) -> nn.Module:
-        try:
-            part: nn.Module = pl_module.get_submodule(self.encoder_name)
-        except AttributeError as error:
-            names = ", ".join(name for name, _ in pl_module.named_children())
-            raise BraddError(
-                f"The module has no part called {self.encoder_name!r}; it has {names}. Name the "
-                "one that embeds images: Health(..., encoder_name=...)."
-            ) from error
-        return part
+        return part_that_embeds(pl_module, self.encoder_name, "Health(..., encoder_name=...)")
 
 
 def _knn_accuracy(
