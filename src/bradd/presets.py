@@ -17,9 +17,10 @@ from bradd.memory import available_memory
 from bradd.pool import EpochLength
 from bradd.round_settings import Candidates, RoundSettings
 from bradd.select import KNNDistance, Selector
-from bradd.ssl import DINO, Method, MoCoV3, SimCLR
-from bradd.ssl.backbone import is_layer_normed, is_transformer
+from bradd.ssl import Method, SimCLR
+from bradd.ssl.families import is_layer_normed, is_transformer
 from bradd.ssl.optimizer import OPTIMIZERS
+from bradd.ssl.recipes import recipe_for
 from bradd.views import Views
 from bradd.views.cache import memory_needed
 
@@ -32,41 +33,6 @@ CHOICES = {
     "epoch_length": get_args(EpochLength),
     "optimizer": OPTIMIZERS,
     "precision": ("32-true", "bf16-mixed", "16-mixed"),
-}
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is optimised.
-
-    Attributes:
-        learning_rate: Peak, for a global batch of `batch_size`; it goes with the batch.
-        batch_size: See there.
-        weight_decay: At the start.
-        final_weight_decay: At the end; None where it does not change.
-        gradient_clip: Largest norm of the gradients; 0 leaves them.
-    """
-
-    learning_rate: float
-    batch_size: int
-    weight_decay: float
-    final_weight_decay: float | None = None
-    gradient_clip: float = 0.0
-
-
-# The paper's open settings; LARS as in SimCLR (Chen et al. 2020).
-RECIPES = {
-    "adamw": Recipe(3e-4, 512, 0.05),
-    "sgd": Recipe(0.5, 256, 1e-4),
-    "lars": Recipe(0.3, 256, 1e-6),
-}
-
-# What transformers were published with where that differs, and a gentler DINO for convolutions; not
-# for the paper preset, which has one recipe for all methods.
-METHOD_RECIPES: dict[tuple[type[Method], str], Recipe] = {
-    (MoCoV3, "adamw"): Recipe(1.5e-4, 256, 0.1),
-    (DINO, "adamw"): Recipe(5e-4, 256, 0.04, final_weight_decay=0.4, gradient_clip=3.0),
-    (DINO, "sgd"): Recipe(0.03, 256, 1e-4, gradient_clip=3.0),
 }
 
 
@@ -305,9 +271,7 @@ def _training(chosen: dict[str, Any], facts: Facts, preset: str) -> dict[str, An
     # At least eight steps an epoch, so that small data are not one batch.
     batch_size = chosen.get("batch_size") or min(largest, max(2, facts.images // 8))
     epochs = chosen["cycles"] * chosen["epochs_per_cycle"]
-    recipe = RECIPES.get(optimizer, RECIPES["sgd"])  # of an unknown one the check complains
-    if preset != "paper":
-        recipe = METHOD_RECIPES.get((type(chosen["method"]), optimizer), recipe)
+    recipe = recipe_for(optimizer, None if preset == "paper" else chosen["method"])
     final_weight_decay = recipe.final_weight_decay
     if final_weight_decay is None or "weight_decay" in chosen:
         final_weight_decay = chosen.get("weight_decay", recipe.weight_decay)

@@ -11,7 +11,8 @@ from torch import nn
 
 from bradd.errors import BraddError
 from bradd.ssl import Backbone, create_backbone, load_backbone
-from bradd.ssl.backbone import embedding_size, is_transformer, load_snippet, save_backbone
+from bradd.ssl.backbone import embedding_size, load_snippet, save_backbone
+from bradd.ssl.families import is_transformer
 
 NARROW = {"channels": [8, 8, 8, 16]}
 FAMILIES: dict[str, dict[str, Any]] = {

@@ -6,7 +6,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from bradd.ssl.backbone import is_transformer_module
+from bradd.ssl.families import is_transformer_module
 from bradd.ssl.method import Method, Progress, TrainingFacts
 
 SIZE = 16

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from bradd.data.sizes import SMALL_IMAGE
 from bradd.errors import BraddError
 from bradd.files import write_atomically
+from bradd.ssl.families import RESAMPLES_POSITIONS, timm_module
 from bradd.ssl.weights import (
     WeightsDiffer,
     backbone_weights,
@@ -30,7 +30,6 @@ __all__ = [
     "Backbone",
     "create_backbone",
     "embedding_size",
-    "is_transformer",
     "load_backbone",
     "load_snippet",
     "load_weights",
@@ -38,32 +37,6 @@ __all__ = [
 ]
 
 METADATA_KEY = "bradd"
-
-# timm's modules whose models attend from place to place, alone or between convolutions. Told by
-# module, since names say little: DINOv3's `vit_small_patch16_dinov3` is an EVA, `volo_d1_224` a
-# transformer.
-TRANSFORMERS = frozenset(
-    (
-        *("beit", "cait", "coat", "convit", "cpubone", "crossvit", "csatv2", "davit"),
-        *("deepseek_vit", "deit", "edgenext", "efficientformer", "efficientformer_v2"),
-        *("efficientvit_mit", "efficientvit_msra", "eva", "fastvit", "gcvit", "gemma4_vit"),
-        *("hiera", "hieradet_sam2", "iformer", "levit", "lowformer", "maxxvit", "metaformer"),
-        *("mobilevit", "mvitv2", "naflexvit", "nest", "nextvit", "pit", "pvt_v2", "qwen3_vit"),
-        *("shvit", "swiftformer", "swin_transformer", "swin_transformer_v2"),
-        *("swin_transformer_v2_cr", "tiny_vit", "tnt", "twins", "visformer"),
-        *("vision_transformer", "vision_transformer_hybrid", "vision_transformer_relpos"),
-        *("vision_transformer_sam", "vitamin", "volo", "xcit"),
-    )
-)
-
-
-# Those of them that resample their positions for images of another size, if told to.
-RESAMPLES_POSITIONS = frozenset(("deit", "eva", "vision_transformer", "vision_transformer_hybrid"))
-
-# Convolutional networks and mixers without batch norm, which are trained by AdamW as well.
-LAYER_NORMED = frozenset(
-    ("convnext", "edgenext", "inception_next", "mambaout", "mlp_mixer", "starnet")
-)
 
 
 @dataclass(frozen=True)
@@ -105,7 +78,7 @@ class Backbone:
         Raises:
             BraddError: timm knows no model of that name.
         """
-        module = _timm_module(name)
+        module = timm_module(name)
         small = image_size <= SMALL_IMAGE
         chosen: dict[str, Any] = {}
         stem_stride = 0
@@ -164,35 +137,6 @@ def create_backbone(backbone: Backbone, sizes: Collection[int] = ()) -> nn.Modul
                 "backbone, or no local views: --views.local_count 0."
             ) from error
     return model
-
-
-def is_transformer(name: str) -> bool:
-    """Whether a timm model is a vision transformer, also a hierarchical or hybrid one.
-
-    Args:
-        name: A timm model name.
-
-    Raises:
-        BraddError: timm knows no model of that name.
-    """
-    return _timm_module(name) in TRANSFORMERS
-
-
-def is_layer_normed(name: str) -> bool:
-    """Whether a timm model is one that AdamW trains, rather than SGD, though no transformer.
-
-    Args:
-        name: A timm model name.
-
-    Raises:
-        BraddError: timm knows no model of that name.
-    """
-    return _timm_module(name) in LAYER_NORMED
-
-
-def is_transformer_module(model: nn.Module) -> bool:
-    """Whether a model is one of timm's for which `is_transformer` holds."""
-    return type(model).__module__.removeprefix("timm.models.") in TRANSFORMERS
 
 
 def embedding_size(model: nn.Module, image_size: int) -> int:
@@ -323,15 +267,6 @@ def _reason(error: Exception) -> str:
 def _takes_image_size(name: str) -> bool:
     config = timm.models.get_pretrained_cfg(name)
     return bool(config is not None and config.fixed_input_size)
-
-
-def _timm_module(name: str) -> str:
-    """Name of the file in `timm.models` that a model is defined in."""
-    if not timm.is_model(name):
-        near = difflib.get_close_matches(name, timm.list_models(), n=3)
-        hint = f" Did you mean {' or '.join(near)}?" if near else ""
-        raise BraddError(f"timm has no model called {name!r}.{hint}")
-    return str(timm.models.model_entrypoint(name).__module__).removeprefix("timm.models.")
 
 
 def _replace_stem(model: Any, stride: int) -> None:

@@ -11,8 +11,9 @@ from torch.nn.utils import get_total_norm
 
 from bradd.errors import BraddError
 from bradd.seeds import derive_seed
-from bradd.ssl.backbone import embedding_size, is_transformer_module
+from bradd.ssl.backbone import embedding_size
 from bradd.ssl.batch_norm import synchronise_batch_norm
+from bradd.ssl.families import is_transformer_module
 from bradd.ssl.loss_watch import LossWatch
 from bradd.ssl.method import Method, Progress, TrainingFacts
 from bradd.ssl.optimizer import build_optimizer, set_schedule
