@@ -23,11 +23,11 @@ __all__ = ["write_report"]
 # other columns follow under their name.
 CURVES = {
     "loss": ("Loss", 1, False),
-    "knn": ("Accuracy of 20 neighbours on a sample, %", 1, False),
-    "rank_me": ("RankMe of a sample's embeddings", 1, True),
-    "feature_std": ("Spread of a sample's embeddings (1 isotropic, 0 collapsed)", 1, True),
-    "alignment": ("Alignment of two views (lower is closer)", 1, True),
-    "uniformity": ("Uniformity (lower is more even)", 1, False),
+    "knn": ("kNN accuracy on a sample, %", 1, False),
+    "rank_me": ("RankMe of a sample", 1, True),
+    "feature_std": ("Spread of embeddings (0: collapsed)", 1, True),
+    "alignment": ("Alignment of views (0: equal)", 1, True),
+    "uniformity": ("Uniformity (lower: more even)", 1, False),
     "learning_rate": ("Learning rate", 1, False),
     "images_per_second": ("Images per second", 1, True),
     "data_wait": ("Waiting for data, % of the time", 100, True),
