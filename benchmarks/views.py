@@ -3,11 +3,11 @@
     pip install kornia   # needed here alone; a peer that is missing is left out
     python benchmarks/views.py [--rounds 5] [--images 512]
 
-All make SimCLR's two views of the same synthetic images with the same probabilities and ranges,
-with the two workers of a DataLoader and one thread a process. lightly and torchvision work image by
-image in the workers, as their documentation does it; kornia, and bradd from images in its cache,
-batch by batch in the workers; bradd from other images crops in the workers and does the rest in the
-main process, as in training. Run it on two cores (`taskset -c 0,1`), so that the main process has
+All make SimCLR's two views of the same synthetic images with the same probabilities and ranges. The
+peers have the two workers of a DataLoader, lightly and torchvision image by image, as their
+documentation does it, kornia batch by batch. bradd works as it does in training: from images in its
+cache in the main process, with two threads; from others it crops in the workers and does the rest in
+the main process. Run it on two cores (`taskset -c 0,1`), so that the main process has
 none of its own. Passes of all are interleaved and the medians printed, so that what else the
 machine does falls on all alike; the second number, views a second of CPU time of all processes
 together, hardly depends on it.
@@ -65,14 +65,22 @@ def ours(images: Images, size: int, cached: bool) -> Batches:
         cache = ImageCache(images, (size, size))
         cache.fill()
         whole = CachedViewDataset(cache, views, size, seed=0)
-        return loaded(whole, size, sampler=keys, collate_fn=make_views)
+        in_memory = loaded(whole, size, workers=0, sampler=keys, collate_fn=as_is)
+        return lambda: with_threads(map(make_views, in_memory()))
     cropped = loaded(ViewDataset(images, views, size, seed=0), size, sampler=keys, collate_fn=as_is)
     return lambda: map(make_views, cropped())
 
 
-def loaded(dataset: Dataset[Any], size: int, **options: Any) -> Batches:
-    loader = DataLoader(dataset, batch_size=BATCH[size], num_workers=PROCESSES, **options)
+def loaded(dataset: Dataset[Any], size: int, workers: int = PROCESSES, **options: Any) -> Batches:
+    loader = DataLoader(dataset, batch_size=BATCH[size], num_workers=workers, **options)
     return lambda: iter(loader)
+
+
+def with_threads(batches: Iterator[Any]) -> Iterator[Any]:
+    """As many threads in this process as others have workers."""
+    torch.set_num_threads(PROCESSES)
+    yield from batches
+    torch.set_num_threads(1)
 
 
 def lightlys(images: Images, size: int) -> Batches:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -61,8 +62,9 @@ def _convolve(images: Tensor, kernels: Tensor, dimension: int) -> Tensor:
     padded = functional.pad(images, padding, mode="reflect")
     weights = kernels.view(-1, 1, 1, taps).unbind(-1)  # each [B, 1, 1]
     total = images * weights[radius]
+    pair = torch.empty_like(total)  # new memory for each tap would cost as much as the sum
     for step in range(1, radius + 1):  # the kernel is symmetric: two taps at once
         before = padded.narrow(dimension, radius - step, length)
         after = padded.narrow(dimension, radius + step, length)
-        total.addcmul_(before + after, weights[radius + step])
+        total.addcmul_(torch.add(before, after, out=pair), weights[radius + step])
     return total
