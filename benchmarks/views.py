@@ -4,11 +4,11 @@
     python benchmarks/views.py [--rounds 5] [--images 512]
 
 All make SimCLR's two views of the same synthetic images with the same probabilities and ranges. The
-peers have the two workers of a DataLoader, lightly and torchvision image by image, as their
+peers have the two workers of a DataLoader: lightly and torchvision image by image, as their
 documentation does it, kornia batch by batch. bradd works as it does in training: from images in its
-cache in the main process, with two threads; from others it crops in the workers and does the rest in
-the main process. Run it on two cores (`taskset -c 0,1`), so that the main process has
-none of its own. Passes of all are interleaved and the medians printed, so that what else the
+cache in the main process, with two threads; from others it crops in the workers and does the rest
+in the main process. Run it on two cores (`taskset -c 0,1`), so that the main process has none of
+its own. Passes of all are interleaved and the medians printed, so that what else the
 machine does falls on all alike; the second number, views a second of CPU time of all processes
 together, hardly depends on it.
 """
