@@ -6,11 +6,11 @@
 All make SimCLR's two views of the same synthetic images with the same probabilities and ranges. The
 peers have the two workers of a DataLoader: lightly and torchvision image by image, as their
 documentation does it, kornia batch by batch. bradd works as it does in training: from images in its
-cache in the main process, with two threads; from others it crops in the workers and does the rest
-in the main process. Run it on two cores (`taskset -c 0,1`), so that the main process has none of
-its own. Passes of all are interleaved and the medians printed, so that what else the
-machine does falls on all alike; the second number, views a second of CPU time of all processes
-together, hardly depends on it.
+cache in the main process, with one thread (a second brings nothing here); from others it crops in
+the workers and does the rest in the main process. Run it on two cores (`taskset -c 0,1`), so that
+the main process has none of its own. Passes of all are interleaved and the medians printed, so that
+what else the machine does falls on all alike; the second number, views a second of CPU time of all
+processes together, hardly depends on it.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def ours(images: Images, size: int, cached: bool) -> Batches:
         cache.fill()
         whole = CachedViewDataset(cache, views, size, seed=0)
         in_memory = loaded(whole, size, workers=0, sampler=keys, collate_fn=as_is)
-        return lambda: with_threads(map(make_views, in_memory()))
+        return lambda: map(make_views, in_memory())
     cropped = loaded(ViewDataset(images, views, size, seed=0), size, sampler=keys, collate_fn=as_is)
     return lambda: map(make_views, cropped())
 
@@ -74,13 +74,6 @@ def ours(images: Images, size: int, cached: bool) -> Batches:
 def loaded(dataset: Dataset[Any], size: int, workers: int = PROCESSES, **options: Any) -> Batches:
     loader = DataLoader(dataset, batch_size=BATCH[size], num_workers=workers, **options)
     return lambda: iter(loader)
-
-
-def with_threads(batches: Iterator[Any]) -> Iterator[Any]:
-    """As many threads in this process as others have workers."""
-    torch.set_num_threads(PROCESSES)
-    yield from batches
-    torch.set_num_threads(1)
 
 
 def lightlys(images: Images, size: int) -> Batches:
