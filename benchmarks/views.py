@@ -1,7 +1,7 @@
 """Random views a second: ours beside lightly's, torchvision's and kornia's, in one run.
 
     pip install kornia   # needed here alone; a peer that is missing is left out
-    python benchmarks/views.py [--rounds 5] [--images 512]
+    python benchmarks/views.py [--rounds 5] [--images 1024]
 
 All make SimCLR's two views of the same synthetic images with the same probabilities and ranges. The
 peers have the two workers of a DataLoader: lightly and torchvision image by image, as their
@@ -204,7 +204,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5, help="passes of each, interleaved")
     parser.add_argument(
-        "--images", type=int, default=512, help="of 500 x 375 pixels; 16 times as many of 32 x 32"
+        "--images", type=int, default=1024, help="of 500 x 375 pixels; 16 times as many of 32 x 32"
     )
     arguments = parser.parse_args()
     torch.set_num_threads(1)
