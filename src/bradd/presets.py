@@ -18,7 +18,7 @@ from bradd.pool import EpochLength
 from bradd.round_settings import Candidates, RoundSettings
 from bradd.select import KNNDistance, Selector
 from bradd.ssl import Method, SimCLR
-from bradd.ssl.families import is_layer_normed, is_transformer
+from bradd.ssl.families import is_trained_by_adamw, is_transformer
 from bradd.ssl.optimizer import OPTIMIZERS
 from bradd.ssl.recipes import recipe_for
 from bradd.views import Views
@@ -264,8 +264,8 @@ def _recommended(chosen: dict[str, Any], facts: Facts) -> dict[str, Any]:
 def _training(chosen: dict[str, Any], facts: Facts, preset: str) -> dict[str, Any]:
     """The recipe of the backbone's family (see the paper's open settings), scaled to the batch."""
     transformer = is_transformer(chosen["backbone"])
-    layer_normed = transformer or is_layer_normed(chosen["backbone"])
-    optimizer = chosen.get("optimizer") or ("adamw" if layer_normed else "sgd")
+    by_adamw = transformer or is_trained_by_adamw(chosen["backbone"])
+    optimizer = chosen.get("optimizer") or ("adamw" if by_adamw else "sgd")
     full_batch = 512 if transformer else 256
     largest = full_batch if facts.cuda or preset == "paper" else 128
     # At least eight steps an epoch, so that small data are not one batch.

@@ -11,7 +11,7 @@ from bradd.errors import BraddError
 
 __all__ = [
     "RESAMPLES_POSITIONS",
-    "is_layer_normed",
+    "is_trained_by_adamw",
     "is_transformer",
     "is_transformer_module",
     "timm_module",
@@ -38,8 +38,8 @@ TRANSFORMERS = frozenset(
 # Those of them that resample their positions for images of another size, if told to.
 RESAMPLES_POSITIONS = frozenset(("deit", "eva", "vision_transformer", "vision_transformer_hybrid"))
 
-# Convolutional networks and mixers without batch norm, which are trained by AdamW as well.
-LAYER_NORMED = frozenset(("convnext", "inception_next", "mambaout", "mlp_mixer", "starnet"))
+# Convolutional networks and mixers that are usually trained by AdamW, too.
+TRAINED_BY_ADAMW = frozenset(("convnext", "inception_next", "mambaout", "mlp_mixer", "starnet"))
 
 
 def timm_module(name: str) -> str:
@@ -67,8 +67,8 @@ def is_transformer(name: str) -> bool:
     return timm_module(name) in TRANSFORMERS
 
 
-def is_layer_normed(name: str) -> bool:
-    """Whether a timm model is one that AdamW trains, rather than SGD, though no transformer.
+def is_trained_by_adamw(name: str) -> bool:
+    """Whether a timm model is usually trained by AdamW, rather than SGD, though no transformer.
 
     Args:
         name: A timm model name.
@@ -76,7 +76,7 @@ def is_layer_normed(name: str) -> bool:
     Raises:
         BraddError: timm knows no model of that name.
     """
-    return timm_module(name) in LAYER_NORMED
+    return timm_module(name) in TRAINED_BY_ADAMW
 
 
 def is_transformer_module(model: nn.Module) -> bool:
