@@ -3,14 +3,12 @@
     pip install kornia   # needed here alone; a peer that is missing is left out
     python benchmarks/views.py [--rounds 5] [--images 1024]
 
-All make SimCLR's two views of the same synthetic images with the same probabilities and ranges. The
-peers have the two workers of a DataLoader: lightly and torchvision image by image, as their
-documentation does it, kornia batch by batch. bradd works as it does in training: from images in its
-cache in the main process, with one thread (a second brings nothing here); from others it crops in
-the workers and does the rest in the main process. Run it on two cores (`taskset -c 0,1`), so that
-the main process has none of its own. Passes of all are interleaved and the medians printed, so that
-what else the machine does falls on all alike; the second number, views a second of CPU time of all
-processes together, hardly depends on it.
+All make SimCLR's two views of the same synthetic images with the same probabilities and ranges, in
+the two workers of a DataLoader: lightly and torchvision image by image, as their documentation does
+it, kornia batch by batch, bradd as it trains without a GPU, small images from its cache in memory.
+Run it on two cores (`taskset -c 0,1`), so that the main process has none of its own. Passes of all
+are interleaved and the medians printed, so that what else the machine does falls on all alike; the
+second number, views a second of CPU time of all processes together, hardly depends on it.
 """
 
 from __future__ import annotations
@@ -35,7 +33,7 @@ from bradd.views import SimCLRViews
 from bradd.views.cache import ImageCache
 from bradd.views.dataset import CachedViewDataset, ViewDataset, as_is
 from bradd.views.photometric import IMAGENET_MEAN, IMAGENET_STD
-from bradd.views.render import make_views
+from bradd.views.render import WorkerViews, make_views
 
 PROCESSES = 2
 BATCH = {32: 256, 224: 32}  # images, by the views' size
@@ -64,15 +62,15 @@ def ours(images: Images, size: int, cached: bool) -> Batches:
     if cached:
         cache = ImageCache(images, (size, size))
         cache.fill()
-        whole = CachedViewDataset(cache, views, size, seed=0)
-        in_memory = loaded(whole, size, workers=0, sampler=keys, collate_fn=as_is)
-        return lambda: map(make_views, in_memory())
-    cropped = loaded(ViewDataset(images, views, size, seed=0), size, sampler=keys, collate_fn=as_is)
-    return lambda: map(make_views, cropped())
+        dataset = WorkerViews(CachedViewDataset(cache, views, size, seed=0))
+    else:
+        dataset = WorkerViews(ViewDataset(images, views, size, seed=0))
+    made = loaded(dataset, size, sampler=keys, collate_fn=as_is)
+    return lambda: map(make_views, made())
 
 
-def loaded(dataset: Dataset[Any], size: int, workers: int = PROCESSES, **options: Any) -> Batches:
-    loader = DataLoader(dataset, batch_size=BATCH[size], num_workers=workers, **options)
+def loaded(dataset: Dataset[Any], size: int, **options: Any) -> Batches:
+    loader = DataLoader(dataset, batch_size=BATCH[size], num_workers=PROCESSES, **options)
     return lambda: iter(loader)
 
 

@@ -22,6 +22,7 @@ from bradd.pool import Pool, PoolSampler
 from bradd.views import Views
 from bradd.views.cache import ImageCache
 from bradd.views.dataset import CachedViewDataset, ViewBatch, ViewDataset, as_is
+from bradd.views.render import WorkerViews
 
 __all__ = ["EpochMetrics", "SaveLast", "TrainingProgress", "training_loader"]
 
@@ -57,7 +58,7 @@ def training_loader(
         sampler: Of the pool.
         views: The method's views.
         image_size: Side of the largest views in pixels.
-        num_workers: Processes that decode and crop.
+        num_workers: Processes that decode and crop, and without a GPU do the rest too.
         cache: Width and height in which images are kept in memory, filled here; None decodes them
             every time.
 
@@ -71,7 +72,8 @@ def training_loader(
         dataset: Dataset[ViewBatch] = CachedViewDataset(kept, views, image_size, sampler.seed)
         num_workers = 0  # drawing boxes is all that is left to do
     else:
-        dataset = ViewDataset(pool, views, image_size, sampler.seed)
+        cropped = ViewDataset(pool, views, image_size, sampler.seed)
+        dataset = cropped if torch.cuda.is_available() else WorkerViews(cropped)
     return DataLoader(
         dataset,
         batch_size=sampler.batch_size // distributed.world_size(),

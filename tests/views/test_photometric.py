@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -128,8 +129,26 @@ def test_every_jitter_order_is_torchvisions(order: tuple[JitterOperation, ...]) 
     assert_agrees(make_images(6), parameters)
 
 
-def test_drawn_views_are_torchvisions() -> None:
-    assert_agrees(make_images(64), make_parameters(64))
+@pytest.mark.parametrize(("size", "kernel_size"), [(32, 3), (80, 9)])
+@pytest.mark.parametrize("views", [SimCLRViews(), MoCoV3Views(second_blur=0.5)])
+def test_drawn_views_are_torchvisions(views: Views, size: int, kernel_size: int) -> None:
+    """Large images are changed one by one, small ones together."""
+    assert_agrees(make_images(64, size), make_parameters(64, views), kernel_size)
+
+
+@pytest.mark.parametrize("size", [32, 80])
+def test_pixels_are_the_views_rounded(size: int) -> None:
+    images, parameters = make_images(64, size), make_parameters(64, MoCoV3Views())
+    pixels = photometric(images, parameters, normalised=False)
+    assert pixels.dtype == torch.uint8
+    exact = to_unit_interval(photometric(images, parameters)) * 255
+    assert (pixels - exact).abs().max() < 0.501
+
+
+def test_opencv_keeps_its_number_of_threads() -> None:
+    threads = cv2.getNumThreads()
+    photometric(make_images(4, 80), make_parameters(4))
+    assert cv2.getNumThreads() == threads
 
 
 def test_the_cut_off_tails_of_a_blur_hold_less_than_a_ten_thousandth() -> None:

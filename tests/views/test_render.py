@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import DataLoader
 
 from bradd.data.decode import Reduction
 from bradd.views import DINOViews, MoCoV3Views, SimCLRViews, Views
 from bradd.views.cache import ImageCache
 from bradd.views.crop import crop_batch
-from bradd.views.dataset import CachedViewDataset, ViewBatch, ViewDataset
+from bradd.views.dataset import CachedViewDataset, ViewBatch, ViewDataset, as_is
 from bradd.views.photometric import normalise, photometric
-from bradd.views.render import make_views
+from bradd.views.render import WorkerViews, make_views
 from samples import picture
 
 METHODS = [SimCLRViews(count=3), MoCoV3Views(), DINOViews(local_count=3)]
@@ -79,6 +80,19 @@ def test_squeezed_images_give_nearly_the_same_views() -> None:
     )
     for first, second in zip(plain, cached, strict=True):
         assert (first - second).abs().mean() < 2 * ONE_LEVEL
+
+
+@pytest.mark.parametrize("dataset", [ViewDataset(Pictures(), views, 72, 0) for views in METHODS])
+def test_workers_make_the_same_views_but_for_rounding(dataset: ViewDataset) -> None:
+    in_workers = DataLoader(
+        WorkerViews(dataset), batch_size=8, sampler=KEYS, num_workers=2, collate_fn=as_is
+    )
+    here = DataLoader(dataset, batch_size=8, sampler=KEYS, collate_fn=as_is)
+    for first, second in zip(in_workers, here, strict=True):
+        assert torch.equal(first["index"], second["index"])
+        assert all(view.dtype == torch.uint8 for view in first["views"])
+        for view, expected in zip(make_views(first), make_views(second), strict=True):
+            assert (view - expected).abs().max() < 0.51 * ONE_LEVEL
 
 
 @pytest.mark.parametrize("make", [cropped, whole])

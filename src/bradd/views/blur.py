@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from bradd.views.transfer import to_device
 
-__all__ = ["blur"]
+__all__ = ["blur", "blur_radius"]
 
 # Beyond so many sigma a Gaussian holds less than 1e-4 of its sum.
 _REACH = 4
@@ -29,19 +29,34 @@ def blur(images: Tensor, sigmas: npt.NDArray[np.float32]) -> Tensor:
     Returns:
         The blurred images, `[C, B, H, W]`.
     """
-    side = min(images.shape[2:])
-    widest = min(max(side // 20, 1), side - 1)  # reflection needs more pixels than it adds
-    if widest == 0:
+    radii = blur_radius(sigmas, min(images.shape[2:]))
+    if radii.max() == 0:
         return images
-    kernels = to_device(_kernels(sigmas, widest), images.device)
+    kernels = to_device(_kernels(sigmas, radii), images.device)
     for dimension in (2, 3):
         images = _convolve(images, kernels, dimension)
     return images
 
 
-def _kernels(sigmas: npt.NDArray[np.float32], widest: int) -> npt.NDArray[np.float32]:
+def blur_radius(sigmas: npt.NDArray[np.float32], side: int) -> npt.NDArray[np.int64]:
+    """How many pixels to each side a blur takes in.
+
+    Args:
+        sigmas: In pixels, above 0, `[B]`.
+        side: The images' shorter side in pixels.
+
+    Returns:
+        A twentieth of the side, 4 sigma if that is less, `[B]`; 0 where the side is 1 pixel.
+    """
+    widest = min(max(side // 20, 1), side - 1)  # reflection needs more pixels than it adds
+    return np.minimum(np.ceil(sigmas * _REACH), widest).astype(np.int64)
+
+
+def _kernels(
+    sigmas: npt.NDArray[np.float32], radii: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float32]:
     """Gaussians of each sigma `[B]` that sum to 1, `[B, K]`, as wide as the widest needs."""
-    radii = np.minimum(np.ceil(sigmas * _REACH), widest)[:, None]
+    radii = radii[:, None]
     offsets = np.arange(-int(radii.max()), int(radii.max()) + 1)
     kernels = np.exp(-0.5 * (offsets / sigmas[:, None].astype(np.float64)) ** 2)
     # Nought beyond an image's own radius, so that it does not matter which images it is with.

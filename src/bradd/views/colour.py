@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bradd.views.parameters import JITTER_ORDER, JitterOperation, Parameter
 
-__all__ = ["grey_of", "jitter", "jitter_operations", "jitter_order"]
+__all__ = ["LUMA_WEIGHTS", "grey_of", "jitter", "jitter_operations", "jitter_order"]
 
 Operations = npt.NDArray[np.int64]
 

@@ -40,7 +40,8 @@ class ViewBatch(TypedDict):
     """
 
     index: Tensor  # of the images, int64 [B]
-    parameters: npt.NDArray[np.float32]  # of the photometric part, [V, B, P]
+    # Of the photometric part, [V, B, P]; absent where it has been done.
+    parameters: NotRequired[npt.NDArray[np.float32]]
     views: NotRequired[list[Tensor]]  # V times uint8 [B, 3, S_v, S_v]
     images: NotRequired[Tensor]  # uint8 [B, 3, H, W]
     boxes: NotRequired[npt.NDArray[np.float32]]  # left, top, width, height in pixels, [V, B, 4]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-__all__ = ["JITTER_ORDER", "JitterOperation", "Parameter"]
+__all__ = ["JITTER_ORDER", "SOLARISE_FROM", "JitterOperation", "Parameter"]
 
 
 class Parameter(IntEnum):
@@ -34,3 +34,6 @@ class JitterOperation(IntEnum):
 
 
 JITTER_ORDER = slice(Parameter.JITTER_FIRST, Parameter.JITTER_FOURTH + 1)
+
+SOLARISE_FROM = 128
+"""What is as bright or brighter is inverted by solarising, of 0 to 255; as in torchvision."""

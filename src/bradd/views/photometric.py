@@ -3,21 +3,24 @@
 The numbers that say what is done to which view are on the host, so that views which need the same
 can be brought together without asking the device anything. On the way the pixels are held colour
 by colour, `[3, B, H, W]`: each colour is then one piece of memory, which the operations run over
-two or three times as fast.
+two or three times as fast. On a processor only small images are worth bringing together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from bradd.data.sizes import SMALL_IMAGE
 from bradd.views.blur import blur
 from bradd.views.colour import grey_of, jitter, jitter_operations, jitter_order
-from bradd.views.parameters import Parameter
+from bradd.views.parameters import SOLARISE_FROM, Parameter
+from bradd.views.photometric_by_image import ImageChanger, one_thread
 from bradd.views.transfer import to_device
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "normalise", "photometric"]
@@ -31,8 +34,6 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 # Bytes of float32 pixels that each thread of a CPU works on at once: few enough for its cache, and
 # enough images of 32 x 32 that what it takes to call an operation does not count.
 _CHUNK_BYTES = 2**20
-# What is as bright or brighter is inverted by solarising, of 0 to 255; as in torchvision.
-_SOLARISE_FROM = 128
 
 
 def normalise(images: Tensor) -> Tensor:
@@ -48,13 +49,13 @@ def normalise(images: Tensor) -> Tensor:
         ValueError: The images are not uint8 `[B, 3, H, W]`.
     """
     _check_images(images)
-    views = images.float()
-    _standardise(views.transpose(0, 1), out=views.transpose(0, 1))
+    views = _room(images)
+    _standardise(views.copy_(images).transpose(0, 1), out=views.transpose(0, 1))
     return views
 
 
 @torch.no_grad()
-def photometric(images: Tensor, parameters: Parameters) -> Tensor:
+def photometric(images: Tensor, parameters: Parameters, *, normalised: bool = True) -> Tensor:
     """Flip, jitter, grey, blur, solarise and normalise each image by its own parameters.
 
     The operations and their order are those of SimCLR (Chen et al., 2020, appendix A) and BYOL
@@ -65,9 +66,10 @@ def photometric(images: Tensor, parameters: Parameters) -> Tensor:
     Args:
         images: RGB, uint8 `[B, 3, H, W]`.
         parameters: What `draw_parameters` drew for each, float32 `[B, P]`.
+        normalised: Otherwise the results are pixels, rounded to 8 bits.
 
     Returns:
-        Normalised views, float32 `[B, 3, H, W]`, on the images' device.
+        Normalised views, float32 `[B, 3, H, W]`, or uint8, on the images' device.
 
     Raises:
         ValueError: The images are not uint8 `[B, 3, H, W]`, or the parameters not `[B, P]`.
@@ -77,28 +79,52 @@ def photometric(images: Tensor, parameters: Parameters) -> Tensor:
         expected = (len(images), len(Parameter))
         raise ValueError(f"parameters must be {expected}, not {tuple(parameters.shape)}")
 
+    views = _room(images) if normalised else torch.empty_like(images)
+    if images.device.type == "cpu" and min(images.shape[2:]) > SMALL_IMAGE:
+        _one_by_one(images, parameters, views)
+    else:
+        _together(images, parameters, views)
+    return views
+
+
+def _one_by_one(images: Tensor, parameters: Parameters, views: Tensor) -> None:
+    change = ImageChanger(*images.shape[2:])
+    with one_thread():
+        for image, numbers, view in zip(images.numpy(), parameters, views.numpy(), strict=True):
+            pixels = change(image, numbers)
+            if views.dtype == torch.uint8:
+                pixels += 0.5  # what is cut off next is rounded then
+                cv2.split(pixels.astype(np.uint8), list(view))
+                continue
+            cv2.split(pixels, list(view))
+            for colour, mean, std in zip(view, IMAGENET_MEAN, IMAGENET_STD, strict=True):
+                colour *= 1 / (255 * std)
+                colour -= mean / std
+
+
+def _together(images: Tensor, parameters: Parameters, views: Tensor) -> None:
     operations = jitter_operations(parameters)
     order = jitter_order(operations)
     parameters, operations = parameters[order], operations[order]
     rows = to_device(order, images.device)
     settings = to_device(parameters, images.device)
-    result = _room(images)
     for part in _parts(images):
         numbers = parameters[part]
-        pixels = images.index_select(0, rows[part]).transpose(0, 1)
-        _change(pixels, numbers, Parameter.FLIP, _flip)
-        views = torch.empty(pixels.shape, device=images.device).copy_(pixels)
-        jitter(views, operations[part], settings[part])
-        _change(views, numbers, Parameter.GREY, _remove_colour)
-        _change(views, numbers, Parameter.BLUR_SIGMA, blur)
-        _change(views, numbers, Parameter.SOLARISE, _solarise)
-        if part.stop - part.start == 1:
-            _standardise(views, out=result[order[part.start]].unsqueeze(1))
-        elif images.device.type == "cpu":  # NumPy puts images into their places 4 times as fast
-            result.numpy()[order[part]] = _standardise(views, out=views).numpy().swapaxes(0, 1)
+        whole = images.index_select(0, rows[part]).transpose(0, 1)
+        _change(whole, numbers, Parameter.FLIP, _flip)
+        pixels = torch.empty(whole.shape, device=images.device).copy_(whole)
+        jitter(pixels, operations[part], settings[part])
+        _change(pixels, numbers, Parameter.GREY, _remove_colour)
+        _change(pixels, numbers, Parameter.BLUR_SIGMA, blur)
+        _change(pixels, numbers, Parameter.SOLARISE, _solarise)
+        if views.dtype == torch.uint8:
+            pixels = pixels.round_().to(torch.uint8)
         else:
-            result.index_copy_(0, rows[part], _standardise(views, out=views).transpose(0, 1))
-    return result
+            _standardise(pixels, out=pixels)
+        if images.device.type == "cpu":
+            views.numpy()[order[part]] = pixels.numpy().swapaxes(0, 1)
+        else:
+            views.index_copy_(0, rows[part], pixels.transpose(0, 1))
 
 
 def _room(images: Tensor) -> Tensor:
@@ -134,7 +160,11 @@ def _change(
         images.copy_(operation(images, strengths))
     elif len(chosen) > 0:
         rows = to_device(chosen, images.device)
-        images.index_copy_(1, rows, operation(images.index_select(1, rows), strengths[chosen]))
+        changed = operation(images.index_select(1, rows), strengths[chosen])
+        if images.device.type == "cpu":  # NumPy puts images into their places 4 times as fast
+            images.numpy()[:, chosen] = changed.numpy()
+        else:
+            images.index_copy_(1, rows, changed)
 
 
 def _flip(images: Tensor, _: Parameters) -> Tensor:
@@ -146,7 +176,7 @@ def _remove_colour(images: Tensor, _: Parameters) -> Tensor:
 
 
 def _solarise(images: Tensor, _: Parameters) -> Tensor:
-    return torch.where(images >= _SOLARISE_FROM, 255 - images, images)
+    return torch.where(images >= SOLARISE_FROM, 255 - images, images)
 
 
 def _standardise(images: Tensor, out: Tensor) -> Tensor:
