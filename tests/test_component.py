@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bradd.component import describe, settings_of
 from bradd.errors import BraddError
 from bradd.generate import Duplicate, Generator, RepresentationDiffusion
-from bradd.select import KNNDistance, Selector, Uniform
+from bradd.select import Band, KNNDistance, Selector, Uniform
 from bradd.ssl import SDCLR, Method, SimCLR
 
 
@@ -105,3 +105,13 @@ def test_a_class_that_does_not_keep_an_argument_is_told_which() -> None:
 def test_a_class_can_be_found_by_its_path() -> None:
     assert settings_of(Uniform())["class_path"] == "bradd.select.uniform.Uniform"
     assert settings_of(Mine(1))["class_path"].endswith(f"{Path(__file__).stem}.Mine")
+
+
+def test_a_component_may_hold_another() -> None:
+    band = Band(KNNDistance(7), low=0.5)
+    assert describe(band) == "Band(selector=KNNDistance(k=7), low=0.5, high=0.99)"
+    parser = jsonargparse.ArgumentParser()
+    parser.add_argument("--selector", type=Selector)
+    parsed = parser.parse_object({"selector": settings_of(band)})
+    again = parser.instantiate_classes(parsed).selector
+    assert describe(again) == describe(band)

@@ -29,13 +29,25 @@ def settings_of(component: object) -> dict[str, Any]:
                 f"{cls.__qualname__} must keep its argument {name!r} as self.{name}, so that the "
                 "run's config.yaml can name it."
             )
-        value = getattr(component, name)
-        arguments[name] = list(value) if isinstance(value, tuple) else value
+        arguments[name] = _plain(getattr(component, name))
     return {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": arguments}
 
 
 def describe(component: object) -> str:
     """One line for people, for example `KNNDistance(k=5)`."""
-    arguments = settings_of(component)["init_args"]
-    inner = ", ".join(f"{name}={value}" for name, value in arguments.items())
+    values = {name: getattr(component, name) for name in settings_of(component)["init_args"]}
+    inner = ", ".join(
+        f"{name}={_plain(value) if _is_plain(value) else describe(value)}"
+        for name, value in values.items()
+    )
     return f"{type(component).__qualname__}({inner})"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(value)
+    return value if _is_plain(value) else settings_of(value)
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, (bool, int, float, str, tuple, list, dict))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 import re
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -180,7 +181,11 @@ def _class_name(component: str, given: str) -> str:
         return given
     # Only here: the rooms import torch, which an error in a setting need not wait for.
     base = getattr(importlib.import_module(COMPONENT_ROOMS[component]), component.capitalize())
-    known = {cls.__name__.lower(): cls.__name__ for cls in _subclasses(base)}
+    known = {
+        cls.__name__.lower(): cls.__name__
+        for cls in _subclasses(base)
+        if not inspect.isabstract(cls)
+    }
     name = given.replace("-", "").replace("_", "").lower()
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)

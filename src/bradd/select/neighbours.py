@@ -2,70 +2,111 @@
 
 from __future__ import annotations
 
-import faiss
+from functools import partial
+from typing import NamedTuple
+
 import numpy as np
 
 from bradd.errors import BraddError
-from bradd.select.selector import check_embeddings
+from bradd.select.centred_rows import CentredRows
+from bradd.select.exact_search import CandidateSearch, ExactSearch, FaissCandidates
 
 __all__ = ["neighbour_distances"]
 
-# faiss finds candidates by |a|^2 + |b|^2 - 2ab, whose rounding can swap near neighbours: this many
-# more than asked for are taken and their distances computed anew, by differences.
-EXTRA_CANDIDATES = 16
-ROWS_PER_BLOCK = 4096
+ROWS_PER_BLOCK = 1024
 
 
-def neighbour_distances(embeddings: np.ndarray, k: int, *, normalise: bool = True) -> np.ndarray:
+class _Pass(NamedTuple):
+    """One search for candidates, and how many more than needed it takes."""
+
+    search: CandidateSearch
+    extra: int
+
+
+def neighbour_distances(
+    embeddings: np.ndarray,
+    k: int,
+    *,
+    normalise: bool = True,
+    reference: np.ndarray | None = None,
+    device: str | None = None,
+) -> np.ndarray:
     """Distance of every row to each of its `k` nearest other rows, exact.
 
-    A row is left out of its own neighbours by its number, never by distance 0, so a duplicate of
-    an image is its neighbour. Memory beyond the embeddings is a few copies of them.
+    Candidates come from a matrix product and their distances from differences; where the product's
+    rounding may have hidden a nearer row, it is searched for again. A row is left out of its own
+    neighbours by its number, never by distance 0, so a duplicate of an image is its neighbour.
+    Memory beyond the embeddings: one float32 copy of the rows that are searched, and blocks.
 
     Args:
         embeddings: `[N, D]`.
         k: Number of neighbours, at least 1.
-        normalise: Scale each row to unit length first (default). A row of zeros stays zero.
+        normalise: Scale each row to unit length first (default). A row of zeros stays zero, and a
+            warning is logged.
+        reference: Numbers of the rows that may be neighbours, distinct, `[R]`. Default: all.
+        device: A torch device to search on, for example `"cuda"`. Default: the processor.
 
     Returns:
         Euclidean distances in ascending order, float64 `[N, k]`.
 
     Raises:
-        BraddError: `k` below 1 or not below N, or embeddings that are not finite.
+        BraddError: `k` below 1 or not below the number of rows searched, or embeddings that are
+            not finite.
+        ValueError: Reference numbers that are no rows, or not distinct.
     """
-    points = check_embeddings(embeddings)
-    rows = len(points)
+    rows = CentredRows.of(embeddings, normalise)
+    numbers = None if reference is None else check_reference(reference, len(rows))
+    check_neighbours(k, len(rows) if numbers is None else len(numbers))
+    exact = ExactSearch(rows, numbers)
+    passes = _passes(exact.base, device)
+    distances = np.empty((len(rows), k))
+    for start in range(0, len(rows), ROWS_PER_BLOCK):
+        unsure = np.arange(start, min(start + ROWS_PER_BLOCK, len(rows)))
+        for search, extra in passes:
+            found = exact.nearest(unsure, k, search, extra)
+            distances[unsure] = found.distances
+            unsure = unsure[~found.sure]
+            if not len(unsure):
+                break
+        distances[unsure] = exact.within(unsure, k, distances[unsure, -1])
+    return distances * rows.unit
+
+
+def check_neighbours(k: int, rows: int) -> None:
+    """Refuse a number of neighbours that `rows` rows do not have.
+
+    Raises:
+        BraddError: `k` below 1 or not below `rows`.
+    """
     if k < 1 or rows < k + 1:
         raise BraddError(
             f"The distance to the {k}. nearest neighbour needs k >= 1 and at least k + 1 images; "
             f"there are {rows}. Use more images or a smaller k."
         )
-    points = _centred(points, normalise)
-    index = faiss.IndexFlatL2(points.shape[1])
-    index.add(points)
-    found = min(rows, k + 1 + EXTRA_CANDIDATES)
-    distances = np.empty((rows, k), dtype=np.float64)
-    for start in range(0, rows, ROWS_PER_BLOCK):
-        block = np.arange(start, min(start + ROWS_PER_BLOCK, rows))
-        _, neighbours = index.search(points[block], found)
-        distances[block] = _exact(points, block, neighbours)[:, :k]
-    return distances
 
 
-def _centred(points: np.ndarray, normalise: bool) -> np.ndarray:
-    """Rows of unit length, less their mean: the mean shifts no distance but costs precision."""
-    exact = points.astype(np.float64)
-    if normalise:
-        lengths = np.linalg.norm(exact, axis=1, keepdims=True)
-        exact = exact / np.where(lengths > 0, lengths, 1.0)
-    return np.ascontiguousarray(exact - exact.mean(axis=0), dtype=np.float32)
+def check_reference(reference: np.ndarray, rows: int) -> np.ndarray:
+    """Return the reference's row numbers as int64 `[R]`.
+
+    Raises:
+        ValueError: Not distinct integers from 0 to `rows` - 1.
+    """
+    numbers = np.asarray(reference)
+    if numbers.ndim != 1 or not np.issubdtype(numbers.dtype, np.integer):
+        raise ValueError("reference must be a list of row numbers.")
+    if len(numbers) and (numbers.min() < 0 or numbers.max() >= rows):
+        raise ValueError(f"reference holds row numbers outside 0 to {rows - 1}.")
+    if len(np.unique(numbers)) < len(numbers):
+        raise ValueError("reference holds a row number twice.")
+    return numbers.astype(np.int64)
 
 
-def _exact(points: np.ndarray, block: np.ndarray, neighbours: np.ndarray) -> np.ndarray:
-    """Sorted distances of the block's rows to their candidates, the rows themselves last."""
-    distances = np.empty(neighbours.shape, dtype=np.float64)
-    for column in range(neighbours.shape[1]):
-        difference = points[block] - points[neighbours[:, column]]
-        distances[:, column] = np.linalg.norm(difference.astype(np.float64), axis=1)
-    distances[neighbours == block[:, None]] = np.inf
-    return np.sort(distances, axis=1)
+def _passes(base: np.ndarray, device: str | None) -> list[_Pass]:
+    """Searches to try one after the other, as long as rows are left unproven."""
+    if device is None or device == "cpu":
+        return [_Pass(FaissCandidates(base), 8)]
+    # Imported here because torch takes seconds to import and the processor's path needs none.
+    from bradd.select.device_candidates import DeviceCandidates
+
+    search = DeviceCandidates(base, device)
+    return [_Pass(search, 32), _Pass(partial(search, precision="highest"), 256)]

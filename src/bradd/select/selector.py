@@ -8,8 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from bradd.errors import BraddError
+from bradd.select.signal import Signal, signal_strength
 
-__all__ = ["Selection", "Selector", "check_embeddings", "check_request", "top"]
+__all__ = [
+    "EnsembleSelector",
+    "ScoreSelector",
+    "Selection",
+    "Selector",
+    "check_embeddings",
+    "check_request",
+    "top",
+    "unit_rows",
+]
 
 # Two forward passes of one image in batches of different sizes differ in the last bits of a float.
 # Scores are compared to this many decimals, so that this noise does not decide who is selected.
@@ -23,10 +33,12 @@ class Selection:
     Attributes:
         indices: Rows chosen, best first, int64 `[n]`.
         scores: The score of every row, larger means more under-represented, float64 `[N]`.
+        signal: How strong the score's signal is, for selectors that draw several times.
     """
 
     indices: np.ndarray
     scores: np.ndarray
+    signal: Signal | None = None
 
 
 class Selector(ABC):
@@ -56,6 +68,61 @@ class Selector(ABC):
         return 1
 
 
+class ScoreSelector(Selector):
+    """Chooses the candidates of the highest score."""
+
+    @abstractmethod
+    def score(self, embeddings: np.ndarray, seed: int = 0) -> np.ndarray:
+        """How under-represented every row is.
+
+        Args:
+            embeddings: Float `[N, D]`.
+            seed: For scores that draw; the same seed gives the same scores.
+
+        Returns:
+            Larger means more under-represented, finite, float64 `[N]`.
+
+        Raises:
+            BraddError: The embeddings are not a finite matrix, or too few rows.
+        """
+
+    def select(
+        self, embeddings: np.ndarray, n: int, seed: int, candidates: np.ndarray | None = None
+    ) -> Selection:
+        """The `n` candidates of the highest score; see `Selector.select`."""
+        mask = check_request(len(embeddings), n, candidates)
+        scores = self.score(embeddings, seed)
+        return Selection(top(scores, n, mask), scores)
+
+
+class EnsembleSelector(ScoreSelector):
+    """Chooses by the mean of several seeded draws of a score, and says how far they agree."""
+
+    @abstractmethod
+    def draw_scores(self, embeddings: np.ndarray, seed: int = 0) -> np.ndarray:
+        """The scores of every row in each draw, float64 `[R, N]`; otherwise as `score`."""
+
+    def combine(self, draws: np.ndarray) -> np.ndarray:
+        """From `[R, N]` to `[N]`: the mean."""
+        mean: np.ndarray = draws.mean(axis=0)
+        return mean
+
+    def score(self, embeddings: np.ndarray, seed: int = 0) -> np.ndarray:
+        """See `ScoreSelector.score`."""
+        return self.combine(self.draw_scores(embeddings, seed))
+
+    def select(
+        self, embeddings: np.ndarray, n: int, seed: int, candidates: np.ndarray | None = None
+    ) -> Selection:
+        """See `ScoreSelector.select`; the signal is that among the candidates."""
+        mask = check_request(len(embeddings), n, candidates)
+        draws = self.draw_scores(embeddings, seed)
+        scores = self.combine(draws)
+        measurable = len(draws) > 1 and mask.sum() > 1
+        signal = signal_strength(draws[:, mask], n) if measurable else None
+        return Selection(top(scores, n, mask), scores, signal)
+
+
 def check_embeddings(embeddings: np.ndarray) -> np.ndarray:
     """Return the embeddings as a float32 matrix.
 
@@ -72,6 +139,17 @@ def check_embeddings(embeddings: np.ndarray) -> np.ndarray:
             "Training has diverged: lower the learning rate."
         )
     return embeddings
+
+
+def unit_rows(embeddings: np.ndarray) -> np.ndarray:
+    """Rows scaled to unit length, float32 `[N, D]`; a row of zeros stays zero.
+
+    Raises:
+        BraddError: See `check_embeddings`.
+    """
+    points = check_embeddings(embeddings)
+    lengths = np.linalg.norm(points, axis=1, keepdims=True)
+    return points / np.where(lengths > 0, lengths, np.float32(1))
 
 
 def check_request(rows: int, n: int, candidates: np.ndarray | None) -> np.ndarray:
