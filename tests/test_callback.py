@@ -43,7 +43,13 @@ class OwnLoop(L.LightningModule):
 
 
 def fit(
-    folder: Path, out: Path, epochs: int, every: int = 2, ckpt: Path | None = None, **loader: Any
+    folder: Path,
+    out: Path,
+    epochs: int,
+    every: int = 2,
+    ckpt: Path | None = None,
+    first_round: int = 1,
+    **loader: Any,
 ) -> tuple[OwnLoop, Pool]:
     pool = Pool(folder, out, transform=to_tensor)
     torch.manual_seed(0)
@@ -51,6 +57,7 @@ def fit(
     rebalance = Rebalance(
         pool,
         every_n_epochs=every,
+        first_round=first_round,
         image_size=SIZE,
         n_anchors=4,
         n_variations=5,
@@ -83,6 +90,14 @@ def test_a_round_at_the_end_of_each_cycle_but_the_last(folder: Path, tmp_path: P
     assert max(highest[:2]) < 40  # none before the first round
     assert max(highest[2:4]) in range(40, 60)
     assert max(highest[4:]) in range(60, 80)
+
+
+def test_rounds_may_begin_later(folder: Path, tmp_path: Path) -> None:
+    module, pool = fit(folder, tmp_path / "run", epochs=6, first_round=2)
+    assert pool.ledger.committed() == [2]
+    highest = [max(indices) for indices in module.seen]
+    assert max(highest[:4]) < 40
+    assert max(highest[4:]) in range(40, 60)
 
 
 @pytest.mark.parametrize("workers", [0, 1])

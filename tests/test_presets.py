@@ -45,6 +45,8 @@ GIVEN: dict[str, Any] = {
     "n_variations": 1,
     "candidates": "pool",
     "guard": False,
+    "anchor_limit": 5,
+    "first_round": 2,
     "acceptance": False,
     "epoch_length": "grown",
     "batch_size": 6,

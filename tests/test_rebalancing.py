@@ -16,7 +16,7 @@ from bradd.generate import Duplicate, Generator
 from bradd.pool import Pool
 from bradd.rebalancing import rebalance
 from bradd.round_settings import RoundSettings, check_round
-from bradd.select import KNNDistance
+from bradd.select import KNNDistance, Rare
 from samples import SIZE, picture
 
 SETTINGS = RoundSettings(KNNDistance(3), Duplicate(), n_anchors=4, n_variations=3, batch_size=5)
@@ -27,6 +27,20 @@ class Elsewhere(Generator):
 
     def generate(self, anchors, embeddings, seeds):  # type: ignore[no-untyped-def]
         return [picture(999) for _ in anchors]
+
+
+def much_alike(folder: Path) -> Path:
+    """40 pictures in which little differs."""
+    for number in range(40):
+        path = _made(folder / "am"[number % 2] / f"{number}.png")
+        Image.blend(picture(0), picture(number), 0.1).save(path)
+    return folder
+
+
+def black_above_white() -> np.ndarray:
+    pixels = np.zeros((SIZE, SIZE, 3), np.uint8)
+    pixels[: SIZE // 2] = 255
+    return pixels
 
 
 def _made(path: Path) -> Path:
@@ -60,13 +74,7 @@ def test_a_planted_outlier_is_an_anchor_under_its_own_name(
     tmp_path: Path, encoder: Encoder, name: str
 ) -> None:
     """Black above white among pictures much like each other, through the whole path."""
-    folder = tmp_path / "photos"
-    for number in range(40):
-        path = folder / "am"[number % 2] / f"{number}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.blend(picture(0), picture(number), 0.1).save(path)
-    outlier = np.zeros((SIZE, SIZE, 3), np.uint8)
-    outlier[: SIZE // 2] = 255
+    folder, outlier = much_alike(tmp_path / "photos"), black_above_white()
     Image.fromarray(outlier).save(_made(folder / name))
     pool = Pool(folder, tmp_path / "run")
     rebalance(pool, encoder, 1, SETTINGS)
@@ -124,6 +132,64 @@ def test_anchors_are_fewer_where_the_guard_leaves_fewer(
     summary = rebalance(pool, encoder, 1, replace(SETTINGS, n_anchors=43, n_variations=1))
     assert summary["anchors"] == 40
     assert summary["notes"] == ["the guard left 40 candidates for 43 anchors"]
+
+
+def test_copies_are_counted_once(tmp_path: Path, encoder: Encoder) -> None:
+    """Six copies of an outlier would hide it from a search for the third neighbour."""
+    folder = much_alike(tmp_path / "photos")
+    for number in range(7):
+        Image.fromarray(black_above_white()).save(folder / f"halves{number}.png")
+    pool, unguarded = Pool(folder, tmp_path / "run"), Pool(folder, tmp_path / "unguarded")
+    summary = rebalance(pool, encoder, 1, SETTINGS)
+    rebalance(unguarded, encoder, 1, replace(SETTINGS, guard=False))
+    assert summary["copies"] == 6
+    assert [name for name in selected(pool) if "halves" in name] == ["halves0.png"]
+    assert not [name for name in selected(unguarded) if "halves" in name]
+    table = pq.read_table(pool.ledger.round_folder(1) / "selection.parquet").to_pylist()
+    rows = [row for row in table if "halves" in row["name"]]
+    assert {row["stands_for"] for row in rows} == {rows[0]["index"]}
+    assert len({row["score"] for row in rows}) == 1
+
+
+def test_an_image_is_not_chosen_by_more_rounds_than_the_limit(
+    folder: Path, tmp_path: Path, encoder: Encoder
+) -> None:
+    """Variations that lie elsewhere serve no anchor: without a limit the same are chosen again."""
+    settings = replace(SETTINGS, generator=Elsewhere(), acceptance=False)
+    pools = {limit: Pool(folder, tmp_path / str(limit)) for limit in (0, 1, 2)}
+    chosen = {
+        limit: [
+            set(selected(pool, cycle))
+            for cycle in (1, 2, 3)
+            if rebalance(pool, encoder, cycle, replace(settings, anchor_limit=limit))
+        ]
+        for limit, pool in pools.items()
+    }
+    assert chosen[0][0] & chosen[0][1] & chosen[0][2]
+    first, second, third = chosen[1]
+    assert not first & second | second & third | first & third
+    assert chosen[2][0] & chosen[2][1]
+    assert not chosen[2][0] & chosen[2][1] & chosen[2][2]
+
+
+def test_the_limit_gives_way_where_it_leaves_too_few(
+    folder: Path, tmp_path: Path, encoder: Encoder, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = Pool(folder, tmp_path / "run")
+    settings = replace(SETTINGS, n_anchors=30, n_variations=1, anchor_limit=1)
+    rebalance(pool, encoder, 1, settings)
+    summary = rebalance(pool, encoder, 2, settings)
+    assert summary["anchors"] == 30
+    assert "only 10 images were chosen less than 1 times before" in caplog.text
+
+
+def test_the_strength_of_the_signal_is_kept(folder: Path, tmp_path: Path, encoder: Encoder) -> None:
+    pool = Pool(folder, tmp_path / "run")
+    drawn = replace(SETTINGS, selector=Rare(neighbourhood=30, draws=2))
+    assert rebalance(pool, encoder, 1, SETTINGS)["signal"] is None
+    signal = rebalance(pool, encoder, 2, drawn)["signal"]
+    assert 0 <= signal["share_of_variance"] <= 1
+    assert 0 <= signal["stability"] <= 1
 
 
 def test_a_round_is_not_done_twice(folder: Path, tmp_path: Path, encoder: Encoder) -> None:
@@ -223,6 +289,7 @@ def test_an_encoder_that_changes_is_refused(folder: Path, tmp_path: Path) -> Non
         ({"n_anchors": 1}, "n_anchors is 1: at least 2"),
         ({"n_anchors": 41}, "n_anchors is 41, but there are 40 images"),
         ({"n_variations": 0}, "n_variations is 0"),
+        ({"anchor_limit": -1}, "anchor_limit is -1"),
         ({"selector": KNNDistance(40)}, r"KNNDistance\(k=40\) needs at least 41 images"),
     ],
 )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bradd.callback import Rebalance
+    from bradd.commands.balance import balance
     from bradd.commands.evaluate import evaluate
     from bradd.commands.pretrain import pretrain
     from bradd.commands.report import report
@@ -19,9 +20,20 @@ if TYPE_CHECKING:
     from bradd.generate import Duplicate, Generator, RepresentationDiffusion
     from bradd.ledger import Ledger
     from bradd.pool import Pool
+    from bradd.ranking import Ranking, rank
     from bradd.rebalancing import rebalance
     from bradd.round_settings import RoundSettings
-    from bradd.select import KNNDistance, Selection, Selector, Uniform
+    from bradd.select import (
+        Band,
+        ClusterInverse,
+        KNNDistance,
+        LocalDensity,
+        Rare,
+        Selection,
+        Selector,
+        Uniform,
+        top_outliers,
+    )
     from bradd.ssl import DINO, SDCLR, Method, MoCoV3, SimCLR, load_backbone
     from bradd.views import DINOViews, MoCoV3Views, SimCLRViews, Views
 
@@ -29,12 +41,15 @@ __version__ = "0.1.0"
 
 COMMANDS = {
     "pretrain": "train a backbone on a folder of pictures, rebalancing them as it goes",
+    "balance": "rank a folder's images by how under-represented they are",
     "evaluate": "score runs or timm checkpoints by kNN and a linear probe on labelled images",
     "report": "write a run's page anew",
 }
 
 _HOMES = {
+    "Band": "bradd.select",
     "BraddError": "bradd.errors",
+    "ClusterInverse": "bradd.select",
     "DINO": "bradd.ssl",
     "DINOViews": "bradd.views",
     "Duplicate": "bradd.generate",
@@ -42,10 +57,13 @@ _HOMES = {
     "Generator": "bradd.generate",
     "KNNDistance": "bradd.select",
     "Ledger": "bradd.ledger",
+    "LocalDensity": "bradd.select",
     "Method": "bradd.ssl",
     "MoCoV3": "bradd.ssl",
     "MoCoV3Views": "bradd.views",
     "Pool": "bradd.pool",
+    "Ranking": "bradd.ranking",
+    "Rare": "bradd.select",
     "Rebalance": "bradd.callback",
     "RepresentationDiffusion": "bradd.generate",
     "RoundSettings": "bradd.round_settings",
@@ -56,28 +74,36 @@ _HOMES = {
     "SimCLRViews": "bradd.views",
     "Uniform": "bradd.select",
     "Views": "bradd.views",
+    "balance": "bradd.commands.balance",
     "embed": "bradd.embedding",
     "evaluate": "bradd.commands.evaluate",
     "load_backbone": "bradd.ssl",
     "pretrain": "bradd.commands.pretrain",
+    "rank": "bradd.ranking",
     "rebalance": "bradd.rebalancing",
     "report": "bradd.commands.report",
+    "top_outliers": "bradd.select",
 }
 
 __all__ = [
     "DINO",
     "SDCLR",
+    "Band",
     "BraddError",
+    "ClusterInverse",
     "DINOViews",
     "Duplicate",
     "Encoder",
     "Generator",
     "KNNDistance",
     "Ledger",
+    "LocalDensity",
     "Method",
     "MoCoV3",
     "MoCoV3Views",
     "Pool",
+    "Ranking",
+    "Rare",
     "Rebalance",
     "RepresentationDiffusion",
     "RoundSettings",
@@ -87,12 +113,15 @@ __all__ = [
     "SimCLRViews",
     "Uniform",
     "Views",
+    "balance",
     "embed",
     "evaluate",
     "load_backbone",
     "pretrain",
+    "rank",
     "rebalance",
     "report",
+    "top_outliers",
 ]
 
 

@@ -45,7 +45,10 @@ class Rebalance(L.Callback):
         generator: Default `RepresentationDiffusion()`.
         seed: Of selection and generation.
         candidates: `"images"` or `"pool"`; see `RoundSettings`.
-        guard: Keep blank and noise images from being anchors.
+        guard: Keep images that look broken from being anchors, and count copies once.
+        anchor_limit: How many rounds may choose the same image; 0: any number.
+        first_round: The cycle that the first round follows. Rarity is found by what the encoder has
+            learnt: later is better where it learns slowly.
         acceptance: Refuse variations that left their anchor.
         batch_size: Images embedded at once.
         num_workers: Processes that decode during a round.
@@ -69,6 +72,8 @@ class Rebalance(L.Callback):
         seed: int = 0,
         candidates: Candidates = "images",
         guard: bool = True,
+        anchor_limit: int = 2,
+        first_round: int = 1,
         acceptance: bool = True,
         batch_size: int = 256,
         num_workers: int = 0,
@@ -81,16 +86,20 @@ class Rebalance(L.Callback):
             seed=seed,
             candidates=candidates,
             guard=guard,
+            anchor_limit=anchor_limit,
             acceptance=acceptance,
             batch_size=batch_size,
             num_workers=num_workers,
         )
         if every_n_epochs < 1:
             raise BraddError(f"every_n_epochs is {every_n_epochs}: it must be at least 1.")
+        if first_round < 1:
+            raise BraddError(f"first_round is {first_round}: it must be at least 1.")
         check_round(len(pool.images), settings)
         self.pool = pool
         self.encoder = encoder
         self.every_n_epochs = every_n_epochs
+        self.first_round = first_round
         self.image_size = image_size
         self.normalise = normalise
         self.settings = settings
@@ -158,7 +167,8 @@ class Rebalance(L.Callback):
             epoch = trainer.max_epochs - 1
         cycle = epoch // self.every_n_epochs
         self.pool.show_rounds(cycle)
-        missing = [n for n in range(1, cycle + 1) if n not in self.pool.ledger.committed()]
+        due = range(self.first_round, cycle + 1)
+        missing = [n for n in due if n not in self.pool.ledger.committed()]
         if not missing:
             return
         if missing != [cycle] or epoch % self.every_n_epochs:

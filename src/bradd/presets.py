@@ -15,7 +15,7 @@ from bradd.errors import BraddError
 from bradd.generate import Generator, RepresentationDiffusion
 from bradd.memory import available_memory
 from bradd.pool import EpochLength
-from bradd.round_settings import Candidates, RoundSettings
+from bradd.round_settings import Candidates, RoundSettings, usual_anchors
 from bradd.select import KNNDistance, Selector
 from bradd.ssl import Method, SimCLR
 from bradd.ssl.families import is_trained_by_adamw, is_transformer
@@ -91,6 +91,8 @@ class Settings:
     n_variations: int
     candidates: Candidates
     guard: bool
+    anchor_limit: int
+    first_round: int
     acceptance: bool
     epoch_length: EpochLength
     batch_size: int
@@ -126,6 +128,7 @@ class Settings:
             seed=self.seed,
             candidates=self.candidates,
             guard=self.guard,
+            anchor_limit=self.anchor_limit,
             acceptance=self.acceptance,
             num_workers=self.num_workers,
         )
@@ -182,6 +185,7 @@ def _common(chosen: dict[str, Any], facts: Facts) -> dict[str, Any]:
         "generator": RepresentationDiffusion(),
         "cycles": 5,
         "epochs_per_cycle": 20,
+        "first_round": 1,
         "n_variations": 5,
         "precision": _precision(facts),
         "compile": False,
@@ -243,6 +247,7 @@ def _paper() -> dict[str, Any]:
         "n_anchors": 500,
         "candidates": "pool",
         "guard": False,
+        "anchor_limit": 0,
         "acceptance": False,
         "epoch_length": "grown",
     }
@@ -251,10 +256,10 @@ def _paper() -> dict[str, Any]:
 def _recommended(chosen: dict[str, Any], facts: Facts) -> dict[str, Any]:
     """Real anchors only, matched budget, guard and acceptance on."""
     return {
-        # The paper's share, 500 of some 15,000, for data of any size.
-        "n_anchors": min(500, max(2, facts.images // 30)),
+        "n_anchors": usual_anchors(facts.images),
         "candidates": "images",
         "guard": True,
+        "anchor_limit": 2,
         # Grown epochs must know beforehand how far they grow.
         "acceptance": chosen.get("epoch_length") != "grown",
         "epoch_length": "matched",
@@ -299,6 +304,7 @@ def _check(chosen: dict[str, Any]) -> None:
     least_values = {
         "cycles": 1,
         "epochs_per_cycle": 1,
+        "first_round": 1,
         "image_size": 8,
         "cache": 0,
         "weight_decay": 0,

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from bradd.anchors import Choice, choose_anchors
 from bradd.component import describe
 from bradd.console import say
 from bradd.embedding import Encoder, embed
@@ -20,7 +22,6 @@ from bradd.errors import BraddError
 from bradd.pool import Pool
 from bradd.round_settings import RoundSettings, check_round
 from bradd.seeds import derive_seed
-from bradd.select import Selection, pixel_guard
 from bradd.variations import write_variations
 
 __all__ = ["rebalance"]
@@ -55,13 +56,10 @@ def rebalance(pool: Pool, encoder: Encoder, cycle: int, settings: RoundSettings)
     writer = pool.ledger.start_round(cycle)
     clock = _Clock()
     fingerprint = encoder.fingerprint()
-    guards: np.ndarray = np.full(len(pool), "", dtype=object)
     views = writer.store_views(len(pool), encoder.image_size)
 
     def inspect(indices: np.ndarray, pixels: np.ndarray) -> None:
         views[indices] = pixels
-        if settings.guard:
-            guards[indices] = pixel_guard(pixels)
 
     with clock("embed"):
         embeddings = embed(
@@ -73,7 +71,8 @@ def rebalance(pool: Pool, encoder: Encoder, cycle: int, settings: RoundSettings)
             description=f"cycle {cycle}: embed",
         )
     with clock("select"):
-        selection, candidates = _select(pool, embeddings, guards, cycle, settings)
+        choice = choose_anchors(pool, embeddings, cycle, settings)
+    selection = choice.selection
     settings.generator.device = next(encoder.backbone.parameters()).device
     with clock("fit_generator"):
         settings.generator.fit(
@@ -81,40 +80,57 @@ def rebalance(pool: Pool, encoder: Encoder, cycle: int, settings: RoundSettings)
             embeddings[: len(pool.images)],
             derive_seed(settings.seed, "fit", cycle),
         )
-    writer.add_selection(_selection_columns(pool, selection, candidates, guards))
+    writer.add_selection(choice.columns(pool))
     nearer = write_variations(pool, encoder, embeddings, selection, cycle, settings, writer, clock)
-    accepted = nearer | (not settings.acceptance)
-    anchors = len(selection.indices)
-    notes = _notes(nearer, anchors, settings.n_anchors)
-    summary: dict[str, Any] = {
+    summary = {
         "cycle": cycle,
         "encoder_fingerprint": fingerprint,
         "images": len(pool.images),
         "pool": len(pool),
-        "anchors": anchors,
-        "variations": len(accepted),
-        "accepted": int(accepted.sum()),
+        **_facts(choice, nearer, settings),
+        "selector": describe(settings.selector),
+        "generator": describe(settings.generator),
+        "notes": choice.notes + _notes(nearer),
+        "seconds": clock.seconds,
+    }
+    writer.commit(summary)
+    pool.show_rounds(cycle)
+    _report(summary, len(pool))
+    return summary
+
+
+def _facts(choice: Choice, nearer: np.ndarray, settings: RoundSettings) -> dict[str, Any]:
+    selection = choice.selection
+    return {
+        "anchors": len(selection.indices),
+        "variations": len(nearer),
+        "accepted": int((nearer | (not settings.acceptance)).sum()),
         "nearer_own": float(nearer.mean()),
         "spread": {
             "median": float(np.median(selection.scores)),
             "p99": float(np.quantile(selection.scores, 0.99)),
         },
-        "guarded": int((guards[: len(pool.images)] != "").sum()),
-        "selector": describe(settings.selector),
-        "generator": describe(settings.generator),
-        "notes": notes,
-        "seconds": clock.seconds,
+        "signal": asdict(selection.signal) if selection.signal else None,
+        "guarded": int((choice.reasons != "").sum()),
+        "copies": int((choice.stands_for != np.arange(len(choice.stands_for))).sum()),
     }
-    writer.commit(summary)
-    pool.show_rounds(cycle)
+
+
+def _report(summary: dict[str, Any], pool: int) -> None:
+    cycle = summary["cycle"]
     say(
-        f"cycle {cycle}: {anchors} anchors, {len(accepted)} variations, "
-        f"{100 * nearer.mean():.0f} % nearer to their own anchor than to a random one, "
-        f"{accepted.sum()} accepted; the pool holds {len(pool)}"
+        f"cycle {cycle}: {summary['anchors']} anchors, {summary['variations']} variations, "
+        f"{100 * summary['nearer_own']:.0f} % nearer to their own anchor than to a random one, "
+        f"{summary['accepted']} accepted; the pool holds {pool}"
     )
-    for note in notes:
+    if summary["signal"]:
+        say(
+            f"  signal: {100 * summary['signal']['share_of_variance']:.0f} % of the scores' "
+            f"variance, {100 * summary['signal']['stability']:.0f} % of the anchors the same in "
+            "another draw"
+        )
+    for note in summary["notes"]:
         log.warning("cycle %d: %s", cycle, note)
-    return summary
 
 
 class _Clock:
@@ -146,42 +162,10 @@ class _StoredViews(Dataset[tuple[Tensor, int]]):
         return torch.from_numpy(np.array(self._views[index])), index
 
 
-def _select(
-    pool: Pool, embeddings: np.ndarray, guards: np.ndarray, cycle: int, settings: RoundSettings
-) -> tuple[Selection, np.ndarray]:
-    candidates = guards == ""
-    if settings.candidates == "images":
-        candidates[len(pool.images) :] = False
-    seed = derive_seed(settings.seed, "select", cycle)
-    # At least two, or the selector refuses: acceptance compares anchors with each other.
-    n_anchors = max(2, min(settings.n_anchors, int(candidates.sum())))
-    selection = settings.selector.select(embeddings, n_anchors, seed, candidates)
-    return selection, candidates
-
-
-def _selection_columns(
-    pool: Pool, selection: Selection, candidates: np.ndarray, guards: np.ndarray
-) -> dict[str, np.ndarray | list[str]]:
-    selected = np.zeros(len(pool), dtype=bool)
-    selected[selection.indices] = True
-    return {
-        "index": np.arange(len(pool)),
-        "name": [pool.name(index) for index in range(len(pool))],
-        "score": selection.scores,
-        "selected": selected,
-        "candidate": candidates,
-        "guard": guards.tolist(),
-    }
-
-
-def _notes(nearer: np.ndarray, anchors: int, wanted: int) -> list[str]:
-    notes = []
-    if anchors < wanted:
-        notes.append(f"the guard left {anchors} candidates for {wanted} anchors")
-    if nearer.mean() < 0.6:
-        notes.append(
-            f"only {100 * nearer.mean():.0f} % of the variations lie nearer to their own anchor "
-            "than to a random one (50 % is chance): train the generator longer or lower its "
-            "strength"
-        )
-    return notes
+def _notes(nearer: np.ndarray) -> list[str]:
+    if nearer.mean() >= 0.6:
+        return []
+    return [
+        f"only {100 * nearer.mean():.0f} % of the variations lie nearer to their own anchor than "
+        "to a random one (50 % is chance): train the generator longer or lower its strength"
+    ]

@@ -10,7 +10,7 @@ from bradd.errors import BraddError
 from bradd.generate import Generator
 from bradd.select import Selector
 
-__all__ = ["Candidates", "RoundSettings", "check_round"]
+__all__ = ["Candidates", "RoundSettings", "check_round", "usual_anchors"]
 
 Candidates = Literal["images", "pool"]
 
@@ -28,7 +28,9 @@ class RoundSettings:
         candidates: Whether anchors are real images only (`"images"`), or may be variations of
             earlier rounds too (`"pool"`: the paper's Algorithm 1 read to the letter). Neighbours
             are searched in the whole pool either way.
-        guard: Whether blank and noise images are kept from being anchors.
+        guard: Whether images that look broken (blank, noise, tiny, extremely long) are kept from
+            being anchors, and copies of an image are counted once.
+        anchor_limit: How many rounds may choose the same image; 0: any number.
         acceptance: Whether variations that are nearer to a random other anchor than to their own
             are refused. The distances are recorded either way.
         batch_size: Images embedded at once.
@@ -42,6 +44,7 @@ class RoundSettings:
     seed: int = 0
     candidates: Candidates = "images"
     guard: bool = True
+    anchor_limit: int = 2
     acceptance: bool = True
     batch_size: int = 256
     num_workers: int = 0
@@ -69,8 +72,15 @@ def check_round(images: int, settings: RoundSettings) -> None:
         )
     if settings.n_variations < 1:
         raise BraddError(f"n_variations is {settings.n_variations}: it must be at least 1.")
+    if settings.anchor_limit < 0:
+        raise BraddError(f"anchor_limit is {settings.anchor_limit}: it must be 0 or more.")
     if images < settings.selector.minimum_images():
         raise BraddError(
             f"{describe(settings.selector)} needs at least {settings.selector.minimum_images()} "
             f"images; there are {images}. Add images or choose a smaller k."
         )
+
+
+def usual_anchors(images: int) -> int:
+    """How many of so many images are selected unless told: the paper's share, 500 of 15,000."""
+    return min(500, max(2, images // 30))

@@ -41,7 +41,7 @@ def test_every_image_of_the_first_and_last_round_is_in_its_bin(
     first: np.ndarray, last: np.ndarray
 ) -> None:
     histograms = score_histograms(rounds(first, np.zeros(3), last), bins=7)
-    assert [h.cycle for h in histograms] == [1, 3]
+    assert [h.label for h in histograms] == ["round 1", "round 3"]
     assert np.array_equal(histograms[0].edges, histograms[1].edges)
     for histogram, scores in zip(histograms, (first, last), strict=True):
         edges = histogram.edges

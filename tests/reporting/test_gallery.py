@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from bradd.reporting.gallery import embed, evenly, gallery
+from bradd.reporting.gallery import evenly, gallery
+from bradd.reporting.pictures import embed
 from bradd.reporting.run_files import read_run
 
 

@@ -5,7 +5,6 @@ import itertools
 import os
 import re
 import shutil
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -14,6 +13,7 @@ import pytest
 from bradd.errors import BraddError
 from bradd.files import write_atomically
 from bradd.reporting import write_report
+from html_page import Page
 
 SECTIONS = {
     "key-numbers": "metrics.csv",
@@ -27,40 +27,6 @@ SECTIONS = {
     "unreadable": "unreadable.csv",
     "settings": "config.yaml",
 }
-VOID = {"meta", "img", "br", "use"}
-
-
-class Page(HTMLParser):
-    """What the tests ask of a page: tags with attributes, ids, headings, text by element."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.stack: list[str] = []
-        self.text: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.stack.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.stack.pop() == tag, f"</{tag}> closes another element"
-
-    def handle_data(self, data: str) -> None:
-        if "style" not in self.stack:
-            self.text.append(data)
-
-    def of(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.tags if name == tag]
-
-    @property
-    def ids(self) -> list[str]:
-        return [str(a["id"]) for _, a in self.tags if "id" in a]
 
 
 def page_of(run: Path) -> Page:

@@ -2,42 +2,29 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
-import lightning as L
-import torch
-from lightning.pytorch.loggers import TensorBoardLogger
-from torch import nn
-
-from bradd.callback import Rebalance
 from bradd.component import describe
 from bradd.console import console_on, say
 from bradd.data import NAMES, LabelledImages, open_labelled
 from bradd.data.training_set import TrainingSet, open_training_set
 from bradd.errors import BraddError
 from bradd.generate import Generator
-from bradd.pool import EpochLength, Pool
+from bradd.pool import EpochLength
 from bradd.presets import Facts, Settings, resolve, usable_cores
 from bradd.reporting import write_report
 from bradd.round_settings import Candidates, check_round
 from bradd.run import Run
 from bradd.run_settings import MAX_UNREADABLE, config_of, saved_settings
-from bradd.seeds import derive_seed
 from bradd.select import Selector
 from bradd.signature import checked
-from bradd.ssl import Backbone, Method, create_backbone
-from bradd.ssl.backbone import load_snippet, load_weights, save_backbone
-from bradd.ssl.health import Health
-from bradd.ssl.pretraining import Pretraining
-from bradd.trainer import EpochMetrics, SaveLast, TrainingProgress, training_loader
+from bradd.ssl import Backbone, Method
+from bradd.ssl.backbone import load_snippet, save_backbone
+from bradd.training import build_module, fit, kept_shape, quiet_lightning
 from bradd.views import Views
-from bradd.views.cache import cache_shape, check_memory
+from bradd.views.cache import check_memory
 
 __all__ = ["pretrain"]
 
@@ -64,6 +51,8 @@ def pretrain(
     n_variations: int | None = None,
     candidates: Candidates | None = None,
     guard: bool | None = None,
+    anchor_limit: int | None = None,
+    first_round: int | None = None,
     acceptance: bool | None = None,
     epoch_length: EpochLength | None = None,
     batch_size: int | None = None,
@@ -122,7 +111,10 @@ def pretrain(
         n_anchors: Images selected in a round. Default: one in 30, at most 500.
         n_variations: Variations of each. Default: 5.
         candidates: Anchors are real images only, or from the whole pool.
-        guard: Keep blank and noise images from being anchors.
+        guard: Keep images that look broken (blank, noise, tiny, extremely long) from being anchors,
+            and count copies of an image once.
+        anchor_limit: How many rounds may choose the same image; 0: any number. Default: 2.
+        first_round: The cycle that the first round follows. Default: 1.
         acceptance: Refuse variations nearer to another anchor than to their own.
         epoch_length: matched (as many samples as there are images) or grown (the whole pool).
         batch_size: Images in a batch, over all devices. Default: 256 (ViT 512), on a CPU 128,
@@ -165,7 +157,7 @@ def pretrain(
         raise BraddError("Say where the run is to be kept: --out runs/NAME.")
     given = checked(pretrain, given)
     run = Run(out)
-    with console_on(), _quiet_lightning():
+    with console_on(), quiet_lightning():
         if resume:
             given = saved_settings(pretrain, run, given)
         else:
@@ -190,9 +182,9 @@ def pretrain(
             settings.backbone_kwargs,
             several_sizes=len(settings.view_sizes()) > 1,
         )
-        module = _module(plan, settings, len(training_set.images), from_checkpoint)
+        module = build_module(plan, settings, len(training_set.images), from_checkpoint)
         check_round(len(training_set.images), settings.round_settings())
-        if (shape := _cache_shape(settings, training_set)) is not None:
+        if (shape := kept_shape(settings, training_set)) is not None:
             check_memory(len(training_set.images), shape)
         _check_batch(settings.batch_size, len(training_set.images))
         if not resume:
@@ -200,7 +192,7 @@ def pretrain(
             training_set.write(run.manifest, run.unreadable)
             run.write_config(config_of(given, run, settings))
         _say_settings(run, settings, plan, training_set)
-        _fit(run, settings, module, training_set, labelled, resume)
+        fit(run, settings, module, training_set, labelled, resume)
         encoder = module.get_submodule(settings.method.encoder)
         save_backbone(encoder, plan, run.backbone, {"seed": settings.seed})
         write_report(run.folder)
@@ -246,113 +238,6 @@ def _check_backbone(given: dict[str, Any], from_checkpoint: bool) -> None:
         raise BraddError(f"weights: {weights} does not exist.")
 
 
-def _cache_shape(settings: Settings, training_set: TrainingSet) -> tuple[int, int] | None:
-    if settings.cache == 0:
-        return None
-    return cache_shape(training_set.sizes, settings.cache, settings.image_size)
-
-
-def _module(plan: Backbone, settings: Settings, images: int, from_checkpoint: bool) -> Pretraining:
-    with torch.random.fork_rng():
-        torch.manual_seed(derive_seed(settings.seed, "initial weights"))
-        backbone = create_backbone(plan, settings.view_sizes())
-        if settings.weights != "random" and not from_checkpoint:
-            load_weights(backbone, plan, settings.weights)
-        return _pretraining(backbone, settings, images)
-
-
-def _pretraining(backbone: nn.Module, settings: Settings, images: int) -> Pretraining:
-    variations = settings.n_anchors * settings.n_variations
-    samples = [
-        images + (variations * cycle if settings.epoch_length == "grown" else 0)
-        for cycle in range(settings.cycles)
-    ]
-    steps = [count // settings.batch_size for count in samples]
-    return Pretraining(
-        backbone,
-        settings.method,
-        image_size=settings.image_size,
-        images=images,
-        pretrained=settings.weights != "random",
-        seed=settings.seed,
-        optimizer=settings.optimizer,
-        learning_rate=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        final_weight_decay=settings.final_weight_decay,
-        steps=settings.epochs_per_cycle * sum(steps),
-        epochs=settings.epochs,
-        warmup_steps=settings.warmup_epochs * steps[0],
-        channels_last=settings.channels_last,
-        compile=settings.compile,
-    )
-
-
-def _fit(
-    run: Run,
-    settings: Settings,
-    module: Pretraining,
-    training_set: TrainingSet,
-    labelled: tuple[LabelledImages, LabelledImages] | None,
-    resume: bool,
-) -> None:
-    pool = Pool(training_set.images, run.folder)
-    sampler = pool.sampler(settings.seed, settings.batch_size, settings.epoch_length)
-    metrics = EpochMetrics(run.metrics, settings.batch_size)
-    callbacks: list[L.Callback] = [
-        Rebalance(
-            pool,
-            encoder=settings.method.encoder,
-            every_n_epochs=settings.epochs_per_cycle,
-            image_size=settings.image_size,
-            **vars(settings.round_settings()),
-        ),
-        Health(
-            training_set.images,
-            encoder_name=settings.method.encoder,
-            image_size=settings.image_size,
-            views=settings.views,
-            seed=settings.seed,
-            every_n_epochs=settings.health_every_n_epochs,
-            reference=labelled[0] if labelled else None,
-            test=labelled[1] if labelled else None,
-            num_workers=settings.num_workers,
-        ),
-        metrics,
-        TrainingProgress(metrics, sampler, settings.cycles, settings.epochs_per_cycle),
-        SaveLast(run.checkpoint),
-    ]
-    trainer = L.Trainer(
-        max_epochs=settings.epochs,
-        accelerator="cuda" if torch.cuda.is_available() else "cpu",
-        devices=1,
-        precision=settings.precision,  # type: ignore[arg-type]
-        gradient_clip_val=settings.gradient_clip or None,
-        callbacks=callbacks,
-        logger=TensorBoardLogger(run.folder, name="", version="tensorboard"),
-        use_distributed_sampler=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        log_every_n_steps=1,
-    )
-    loader = training_loader(
-        pool,
-        sampler,
-        settings.views,
-        settings.image_size,
-        settings.num_workers,
-        _cache_shape(settings, training_set),
-    )
-    checkpoint = run.checkpoint if resume and run.checkpoint.exists() else None
-    try:
-        trainer.fit(module, loader, ckpt_path=checkpoint, weights_only=True)
-    except torch.OutOfMemoryError as error:
-        raise BraddError(
-            f"The GPU's memory does not suffice for batch_size {settings.batch_size} with "
-            f"{settings.backbone} at {settings.image_size} pixels. Start anew with --overwrite and "
-            "a smaller batch_size, or precision bf16-mixed."
-        ) from error
-
-
 def _say_settings(run: Run, settings: Settings, plan: Backbone, images: TrainingSet) -> None:
     say(f"bradd pretrain: {len(images.images)} images into {run.folder}")
     if images.unreadable:
@@ -375,19 +260,3 @@ def _say_what_next(run: Run, plan: Backbone) -> None:
     say("Load the backbone:")
     for line in load_snippet(plan, run.backbone).splitlines():
         say(f"    {line}")
-
-
-@contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Keep Lightning's greetings and hints off the terminal while a command runs."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="lightning")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)

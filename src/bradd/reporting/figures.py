@@ -21,6 +21,7 @@ __all__ = [
     "class_counts_figure",
     "curve_figure",
     "histogram_figure",
+    "histograms",
     "score_histograms",
     "selection_cut",
 ]
@@ -41,16 +42,16 @@ TIE = 1e-5  # scores nearer than this are a tie, as for the selectors
 
 @dataclass(frozen=True)
 class Histogram:
-    """The scores of one round.
+    """The scores of all images, for example in one round.
 
     Attributes:
-        cycle: The round.
-        edges: Edges of the bins, float `[bins + 1]`, the same for all rounds of a figure.
+        label: What they are called in the figure's legend, for example "round 1".
+        edges: Edges of the bins, float `[bins + 1]`, the same for all of a figure.
         counts: Images in each bin, int `[bins]`.
         cut: The lowest score selected; `None` if the selection does not follow the score.
     """
 
-    cycle: int
+    label: str
     edges: np.ndarray
     counts: np.ndarray
     cut: float | None
@@ -70,21 +71,25 @@ def selection_cut(selection: Selection) -> float | None:
 
 def score_histograms(rounds: Sequence[Round], bins: int = BINS) -> list[Histogram]:
     """The scores of the first and the last round that has any, in the same bins."""
-    scored = [(one.cycle, one.selection) for one in rounds if one.selection is not None]
-    scored = [(cycle, selection) for cycle, selection in scored if len(_finite(selection))]
-    if not scored:
+    scored = [(f"round {one.cycle}", one.selection) for one in rounds if one.selection is not None]
+    scored = [(label, selection) for label, selection in scored if len(_finite(selection))]
+    return histograms(scored if len(scored) < 2 else [scored[0], scored[-1]], bins)
+
+
+def histograms(labelled: Sequence[tuple[str, Selection]], bins: int = BINS) -> list[Histogram]:
+    """The scores of each selection, in the same bins; none is without a finite score."""
+    if not labelled:
         return []
-    ends = scored[:1] if len(scored) == 1 else [scored[0], scored[-1]]
-    pooled = np.concatenate([_finite(selection) for _, selection in ends])
+    pooled = np.concatenate([_finite(selection) for _, selection in labelled])
     low, high = pooled.min(), pooled.max()
     if high - low <= TIE:
         low, high = low - 0.5, high + 0.5
     edges = np.linspace(low, high, bins + 1)
     return [
         Histogram(
-            cycle, edges, np.histogram(_finite(selection), edges)[0], selection_cut(selection)
+            label, edges, np.histogram(_finite(selection), edges)[0], selection_cut(selection)
         )
-        for cycle, selection in ends
+        for label, selection in labelled
     ]
 
 
@@ -93,9 +98,19 @@ def _finite(selection: Selection) -> np.ndarray:
     return finite
 
 
-def histogram_figure(histograms: Sequence[Histogram]) -> str:
-    """Shares of images over their neighbour distance, the cut of each round dashed."""
-    figure, axes = _figure("Neighbour distance of every image", 3.5)
+def histogram_figure(
+    histograms: Sequence[Histogram],
+    title: str = "Neighbour distance of every image",
+    score: str = "distance",
+) -> str:
+    """Shares of images over their score, the cut of each histogram dashed.
+
+    Args:
+        histograms: One or two, in the same bins.
+        title: Above the figure.
+        score: What the score is, below its axis.
+    """
+    figure, axes = _figure(title, 3.5)
     for histogram, colour in zip(histograms, ("series-1", "series-2"), strict=False):
         share = 100 * histogram.counts / max(1, histogram.counts.sum())
         first = histogram is histograms[0]
@@ -106,7 +121,7 @@ def histogram_figure(histograms: Sequence[Histogram]) -> str:
             fill=first,
             alpha=0.45 if first else 1,
             linewidth=1.8,
-            label=f"round {histogram.cycle}",
+            label=histogram.label,
         )
         if histogram.cut is not None:
             axes.axvline(
@@ -114,20 +129,20 @@ def histogram_figure(histograms: Sequence[Histogram]) -> str:
                 color=COLOURS[colour],
                 linestyle="--" if first else ":",
                 linewidth=1.6,
-                label=f"cut of round {histogram.cycle}",
+                label=f"cut of {histogram.label}" if len(histograms) > 1 else "cut",
             )
-    axes.set_xlabel("distance")
+    axes.set_xlabel(score)
     axes.set_ylabel("% of the images")
     axes.set_ylim(bottom=0)
     figure.legend(
         loc="outside lower center", ncols=2, frameon=False, labelcolor=COLOURS["ink"], fontsize=10
     )
     description = "; ".join(
-        f"round {h.cycle}: {h.counts.sum()} images, "
+        f"{h.label}: {h.counts.sum()} images, "
         + ("no cut" if h.cut is None else f"selected from {h.cut:.3g} on")
         for h in histograms
     )
-    return _svg(figure, "distances", f"Histogram of neighbour distances. {description}.")
+    return _svg(figure, "distances", f"{title}: histogram. {description}.")
 
 
 def curve_figure(

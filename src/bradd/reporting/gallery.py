@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from bradd.reporting.pictures import Picture, embed
 from bradd.reporting.run_files import Round, Run, Variation
 
-__all__ = ["Card", "Gallery", "Picture", "Tile", "embed", "evenly", "gallery", "open_picture"]
+__all__ = ["Card", "Gallery", "Tile", "evenly", "gallery"]
 
-SHOWN_SIZE = 96  # of a picture on the page, in CSS pixels
-THUMBNAIL_SIZE = 112  # of what is embedded, in pixels: a little more, for dense screens
-TINY = 64  # pictures up to this side are enlarged pixel by pixel
-LOSSLESS = 32  # up to this side PNG is the smaller, exact choice
 ANCHORS_A_CYCLE = 60
 ANCHORS_A_PAGE = 300  # keeps a page of many cycles under about 10 MB
 VARIATIONS_AN_ANCHOR = 8
-
-
-@dataclass(frozen=True)
-class Picture:
-    """An embedded picture: a data URI and its size on the page in CSS pixels."""
-
-    source: str
-    width: int
-    height: int
-    pixelated: bool
 
 
 @dataclass(frozen=True)
@@ -78,39 +61,6 @@ def evenly(total: int, limit: int) -> list[int]:
     if total <= limit:
         return list(range(total))
     return [int(i) for i in np.linspace(0, total - 1, limit).round()]
-
-
-def open_picture(path: Path) -> Image.Image | None:
-    """The picture as L or RGB, or `None` if there is none or it cannot be decoded."""
-    try:
-        with Image.open(path) as image:
-            return image.convert("L" if image.mode in ("1", "L") else "RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return None
-
-
-def embed(path: Path) -> Picture | None:
-    """Embed a picture: as it is if tiny, as a thumbnail if larger; `None` if unreadable."""
-    image = open_picture(path)
-    if image is None:
-        return None
-    image.thumbnail((THUMBNAIL_SIZE, THUMBNAIL_SIZE), Image.Resampling.LANCZOS)
-    side = max(image.size)
-    # Whole halves, so that on a dense screen every pixel of a tiny picture is a square of one size.
-    factor = (2 * SHOWN_SIZE // side) / 2 if side <= TINY else SHOWN_SIZE / side
-    buffer = io.BytesIO()
-    if side <= LOSSLESS:
-        kind = "png"
-        image.save(buffer, "PNG", optimize=True)
-    else:
-        kind = "webp"
-        image.save(buffer, "WEBP", quality=75, method=4)
-    return Picture(
-        source=f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}",
-        width=max(1, round(image.width * factor)),
-        height=max(1, round(image.height * factor)),
-        pixelated=side <= TINY,
-    )
 
 
 def gallery(run: Run, one: Round) -> Gallery:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from bradd.files import write_atomically
 from bradd.reporting import figures, tables
 from bradd.reporting.gallery import Gallery, gallery
-from bradd.reporting.numbers import duration, error, number, percent, share
+from bradd.reporting.numbers import share
 from bradd.reporting.run_files import Round, Run, read_run
+from bradd.reporting.templates import render
 
 __all__ = ["write_report"]
 
@@ -73,24 +72,12 @@ def write_report(run: Path) -> Path:
 
 
 def _page(run: Run) -> str:
-    environment = Environment(
-        loader=PackageLoader("bradd.reporting", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "number": number,
-        "percent": percent,
-        "share": share,
-        "duration": duration,
-        "error": error,
-    }
     histograms = figures.score_histograms(run.rounds)
-    return environment.get_template("page.html.j2").render(
+    return render(
+        "page.html.j2",
+        kind="bradd report",
+        source="the files of this run",
         name=run.folder.resolve().name,
-        version=version("bradd"),
         summary=tables.summary(run),
         key_numbers=tables.key_numbers(run),
         evaluations=tables.evaluations(run),
