@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,8 @@ import torch
 from PIL import Image
 
 from bradd import inspection
-from bradd.data import folder_images
+from bradd.data import Images, folder_images
+from bradd.data.resize import centre_view
 from bradd.errors import BraddError
 from bradd.inspection import inspect_images, inspect_pool
 from bradd.pool import Pool
@@ -65,3 +68,106 @@ def test_a_damaged_file_is_named(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "run/inspection.parquet").write_bytes(b"nothing")
     with pytest.raises(BraddError, match=r"inspection.parquet cannot be read .* remove it"):
         inspect_pool(pool)
+
+
+def suspected_images(images: Images) -> dict[str, int]:
+    names = [images.name(index) for index in range(len(images))]
+    return {name: names.index(name) for name in SUSPECTED}
+
+
+def pictures(run: Path) -> set[str]:
+    return {path.name for path in run.glob("suspected/*")}
+
+
+def files_of(indices: Iterable[int]) -> set[str]:
+    return {f"{index:08d}.png" for index in indices}
+
+
+def test_what_was_looked_at_of_suspected_images_is_kept(photos: Path, tmp_path: Path) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (300, 200, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(photos / "large.png")
+    pool = Pool(photos, tmp_path / "run")
+    suspected = suspected_images(pool.images) | {"large.png": _index(pool, "large.png")}
+    inspect_pool(pool)
+    assert pictures(tmp_path / "run") == files_of(suspected.values())
+    for name, index in suspected.items():
+        kept = np.asarray(Image.open(tmp_path / f"run/suspected/{index:08d}.png"))
+        side = min(64, *Image.open(photos / name).size)
+        assert kept.shape == (side, side, 3)
+        expected = centre_view(Image.open(photos / name).convert("RGB"), side)
+        assert np.array_equal(kept, expected.transpose(1, 2, 0))
+
+
+def test_the_first_suspected_images_of_each_reason_have_pictures(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inspection, "PICTURES", 2)
+    for number in range(4):
+        Image.new("RGB", (48, 48), "white").save(photos / f"white {number}.png")
+    pool = Pool(photos, tmp_path / "run")
+    inspect_pool(pool)
+    first = [_index(pool, name) for name in ("black.png", "noise.png", "strip.png", "white 0.png")]
+    assert pictures(tmp_path / "run") == files_of(first)
+
+
+def test_without_suspects_there_are_no_pictures(photos: Path, tmp_path: Path) -> None:
+    for name in SUSPECTED:
+        (photos / name).unlink()
+    inspect_pool(Pool(photos, tmp_path / "run"))
+    assert not (tmp_path / "run/suspected").exists()
+
+
+@pytest.mark.parametrize("written", [0, 1, 2, 3])
+def test_a_run_killed_while_it_kept_pictures_has_them_all_when_it_resumes(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: int
+) -> None:
+    """Killed before the picture, or before the table, that follows `written` pictures."""
+    replace = os.replace
+    done: list[Path] = []
+
+    def kill(source: Path, target: Path) -> None:
+        if len(done) == written:
+            raise KeyboardInterrupt
+        done.append(target)
+        replace(source, target)
+
+    pool = Pool(photos, tmp_path / "run")
+    with monkeypatch.context() as patched:
+        patched.setattr("os.replace", kill)
+        with pytest.raises(KeyboardInterrupt):
+            inspect_pool(pool)
+    assert not (tmp_path / "run/inspection.parquet").exists()
+    assert len(pictures(tmp_path / "run")) == written
+    inspect_pool(Pool(photos, tmp_path / "run"))
+    assert (tmp_path / "run/inspection.parquet").exists()
+    assert pictures(tmp_path / "run") == files_of(suspected_images(pool.images).values())
+
+
+def test_a_full_disk_is_said_to_be(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = Pool(photos, tmp_path / "run")
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(BraddError, match=r"disk is full: .*suspected/\d{8}\.png"):
+        inspect_pool(pool)
+
+
+def test_a_folder_that_cannot_be_made_is_named(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = Pool(photos, tmp_path / "run")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(BraddError, match="suspected cannot be written"):
+        inspect_pool(pool)
+
+
+def _index(pool: Pool, name: str) -> int:
+    return [pool.name(index) for index in range(len(pool))].index(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -11,12 +12,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from PIL import Image
 from torch.utils.data import DataLoader
 
 from bradd.console import stage
 from bradd.data.resize import centre_view
 from bradd.errors import BraddError
-from bradd.files import replace_atomically, write_errors
+from bradd.files import replace_atomically, write_atomically, write_errors
 from bradd.pool import Pool
 from bradd.select.guard import pixel_guard, shape_guard
 from bradd.select.perceptual_hash import perceptual_hash
@@ -29,6 +31,7 @@ __all__ = ["Inspection", "inspect_images", "inspect_pool"]
 # images are suspected whatever embeds them.
 SIDE = 64
 BATCH = 64  # images between two reports of progress
+PICTURES = 24  # of suspected images, kept for each reason
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,19 +78,21 @@ def inspect_images(images: ImageSource, num_workers: int = 0) -> Inspection:
 def inspect_pool(pool: Pool, num_workers: int = 0) -> Inspection:
     """`inspect_images` for the images of a pool; variations are no suspects and no copies.
 
-    Images stay what they are, so what was seen is kept in the pool's folder for the next round.
+    Images stay what they are, so what was seen is kept in the pool's folder for the next round, and
+    pictures of the first suspected images of each reason in its `suspected`, for the page.
 
     Raises:
-        BraddError: What was kept cannot be read.
+        BraddError: What was kept cannot be read, or the disk is full or cannot be written to.
     """
     path = pool.ledger.folder / "inspection.parquet"
     if path.exists():
         seen = _read(path, len(pool.images))
     else:
         seen = inspect_images(pool.images, num_workers)
+        # Before the table: where that exists, so do they, though a run was killed in between.
+        _write_pictures(path.parent / "suspected", pool.images, seen.reasons)
         table = pa.table({"reason": seen.reasons.tolist(), "hash": seen.hashes})
-        with write_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+        _make(path.parent)
         with replace_atomically(path) as temporary:
             pq.write_table(table, temporary)
     variations = len(pool) - len(pool.images)
@@ -95,6 +100,22 @@ def inspect_pool(pool: Pool, num_workers: int = 0) -> Inspection:
         np.concatenate([seen.reasons, np.full(variations, "")]),
         np.concatenate([seen.hashes, np.zeros(variations, np.uint64)]),
     )
+
+
+def _write_pictures(folder: Path, images: ImageSource, reasons: npt.NDArray[np.str_]) -> None:
+    """Keep what was looked at of the first suspected images of each reason."""
+    for reason in np.unique(reasons[reasons != ""]):
+        _make(folder)
+        for index in np.flatnonzero(reasons == reason)[:PICTURES].tolist():
+            view, _ = _look(images, index)
+            picture = io.BytesIO()
+            Image.fromarray(view.transpose(1, 2, 0)).save(picture, "PNG")
+            write_atomically(folder / f"{index:08d}.png", picture.getvalue())
+
+
+def _make(folder: Path) -> None:
+    with write_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 def _read(path: Path, images: int) -> Inspection:
@@ -115,6 +136,12 @@ def _read(path: Path, images: int) -> Inspection:
     )
 
 
+def _look(images: ImageSource, index: int) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
+    """What is looked at of an image, uint8 `[3, S, S]`, and the image's full width and height."""
+    image, size, _ = load_reduced(images, index, lambda width, height: min(width, height) / SIDE)
+    return centre_view(image, min(SIDE, *size)), size
+
+
 class _Looks:
     """For each image why its pixels are suspected, its hash, and its width and height."""
 
@@ -125,8 +152,5 @@ class _Looks:
         return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[str, int, tuple[int, int]]:
-        image, size, _ = load_reduced(
-            self.images, index, lambda width, height: min(width, height) / SIDE
-        )
-        view = centre_view(image, min(SIDE, *size))[None]
-        return str(pixel_guard(view)[0]), int(perceptual_hash(view)[0]), size
+        view, size = _look(self.images, index)
+        return str(pixel_guard(view[None])[0]), int(perceptual_hash(view[None])[0]), size

@@ -18,6 +18,7 @@ __all__ = ["Run", "read_settings"]
 FILES = (
     "config.yaml",
     "pool.json",
+    "inspection.parquet",
     "manifest.json",
     "unreadable.csv",
     "metrics.csv",
@@ -27,7 +28,7 @@ FILES = (
     "report.html",
     "report.png",
 )
-FOLDERS = ("checkpoints", "rounds", "tensorboard", "features")
+FOLDERS = ("checkpoints", "rounds", "suspected", "tensorboard", "features")
 
 
 class Run:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from bradd.reporting.numbers import ABSENT, duration, error, number, percent, share
+from bradd.reporting.numbers import ABSENT, duration, error, number, percent, share, signal
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,11 @@ def test_percentages() -> None:
     assert share(0.5) == "50.0 %"
     assert error(0.42) == "± 0.4"
     assert {percent(None), share(None), error(None)} == {ABSENT}
+
+
+def test_a_signals_strength_in_words() -> None:
+    text = signal({"share_of_variance": 0.625, "stability": 0.75})
+    assert "75.0 % of their anchors in common" in text
+    assert "62.5 % of the variance of the scores lies between images" in text
+    assert signal({"stability": 0.75}).count(ABSENT) == 1
+    assert "not measured" in signal(None)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import html
 import itertools
+import json
 import os
 import re
 import shutil
@@ -13,14 +14,15 @@ import pytest
 from bradd.errors import BraddError
 from bradd.files import write_atomically
 from bradd.reporting import write_report
+from bradd.reporting.numbers import ABSENT
 from html_page import Page
 
 SECTIONS = {
     "key-numbers": "metrics.csv",
     "evaluations": "results.json",
-    "distances": "rounds",
+    "scores": "rounds",
     "rounds": "rounds",
-    "withheld": "rounds",
+    "suspected": "rounds",
     "training": "metrics.csv",
     "time": "rounds",
     "subset": "manifest.json",
@@ -119,7 +121,8 @@ def test_complete_run_has_every_section_and_its_figures(report: str) -> None:
         "33.5 %",
         "12,345",
         "1 h 02 min",
-        "one colour only",
+        "One colour only: 1 image",
+        "photos/007.jpg",
         "broken.jpg",
         "bradd.select.KNNDistance",
         "selector.k",
@@ -129,6 +132,56 @@ def test_complete_run_has_every_section_and_its_figures(report: str) -> None:
     ):
         assert expected in text
     assert text.count("the generator hardly follows its anchors") == 1  # round 1 alone
+
+
+def set_facts(run: Path, cycle: int, **facts: object) -> None:
+    path = run / f"rounds/{cycle:02d}/round.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | facts))
+
+
+def test_copies_and_signal_of_a_round_are_said_in_words(run: Path) -> None:
+    set_facts(run, 1, copies=1, signal=None)
+    strength = {"share_of_variance": 0.625, "stability": 0.75}
+    set_facts(run, 2, copies=1234, signal=strength)
+    rounds = rounds_of(write_report(run).read_text(encoding="utf-8"))
+    assert "1 image is a copy or near copy of others" in rounds[1]
+    assert "Signal: not measured" in rounds[1]
+    assert "1,234 images are copies or near copies of others" in rounds[2]
+    assert "75.0 % of their anchors in common, and 62.5 % of the variance" in rounds[2]
+    assert copies_in_table(run) == ["1", "1,234"]
+
+
+def test_a_round_without_copies_says_so_in_the_table_alone(run: Path) -> None:
+    set_facts(run, 1, copies=0)
+    assert copies_in_table(run) == ["0", ABSENT]
+    assert "near copies" not in rounds_of(write_report(run).read_text(encoding="utf-8"))[1]
+
+
+def test_rounds_of_before_copies_and_signal_were_kept_say_nothing_of_them(
+    report: str, run: Path
+) -> None:
+    assert not {"copies", "signal"} & set(json.loads((run / "rounds/01/round.json").read_text()))
+    for text in rounds_of(report).values():
+        assert "Signal" not in text
+        assert "cop" not in text
+    assert copies_in_table(run) == [ABSENT, ABSENT]
+
+
+def rounds_of(html: str) -> dict[int, str]:
+    """What stands below the title of each round."""
+    sections = re.findall(
+        r'<section class="round" id="round-(\d+)">(.*?)</section>', html, re.DOTALL
+    )
+    return {int(cycle): re.sub(r"data:[^\"]*", "", text) for cycle, text in sections}
+
+
+def copies_in_table(run: Path) -> list[str]:
+    html = write_report(run).read_text(encoding="utf-8")
+    table = re.search(r'aria-label="Rounds".*?</table>', html, re.DOTALL)
+    assert table is not None
+    head, *rows = re.findall(r"<tr>(.*?)</tr>", table[0], re.DOTALL)
+    column = re.findall(r"<th [^>]*>(.*?)</th>", head).index("Copies")
+    return [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row)[column] for row in rows]
 
 
 @pytest.mark.parametrize(

@@ -86,8 +86,8 @@ def test_absent_distances_are_nan(run: Path) -> None:
     write_report(run)
 
 
-def test_withheld_images_are_those_with_a_reason(run: Path) -> None:
+def test_suspected_images_are_those_with_a_reason(run: Path) -> None:
     selection = read_run(run).rounds[0].selection
     assert selection is not None
-    assert selection.withheld == {"photos/007.jpg": "one colour only"}
+    assert selection.suspected == {7: ("photos/007.jpg", "one colour only")}
     assert len(selection.anchors) == 3

@@ -97,9 +97,9 @@ def _sheet(run: Run, rows: list[list[Variation]], cycle: int) -> Image.Image:
             left = first_variation + column * (CELL + GAP)
             _paste(sheet, run.folder / variation.file, left, top)
         name = "/".join(PurePath(row[0].anchor_name).parts[-2:])
-        distance = f"distance {number(row[0].anchor_score)}"
+        score = f"score {number(row[0].anchor_score)}"
         _text(draw, (MARGIN, top + CELL + 5), name, 12, INK, CELL)
-        _text(draw, (MARGIN, top + CELL + 21), distance, 12, MUTED, CELL)
+        _text(draw, (MARGIN, top + CELL + 21), score, 12, MUTED, CELL)
     return sheet
 
 

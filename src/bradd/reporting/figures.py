@@ -100,8 +100,8 @@ def _finite(selection: Selection) -> np.ndarray:
 
 def histogram_figure(
     histograms: Sequence[Histogram],
-    title: str = "Neighbour distance of every image",
-    score: str = "distance",
+    title: str = "Score of every image",
+    score: str = "score",
 ) -> str:
     """Shares of images over their score, the cut of each histogram dashed.
 
@@ -142,7 +142,7 @@ def histogram_figure(
         + ("no cut" if h.cut is None else f"selected from {h.cut:.3g} on")
         for h in histograms
     )
-    return _svg(figure, "distances", f"{title}: histogram. {description}.")
+    return _svg(figure, "scores", f"{title}: histogram. {description}.")
 
 
 def curve_figure(

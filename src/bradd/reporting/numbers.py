@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["duration", "error", "number", "percent", "share"]
+__all__ = ["duration", "error", "number", "percent", "share", "signal"]
 
 ABSENT = "\N{EN DASH}"
 
@@ -46,3 +47,18 @@ def duration(seconds: Any) -> str:
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60:,} h {minutes % 60:02d} min"
+
+
+def signal(strength: Mapping[str, Any] | None) -> str:
+    """A sentence on the strength of a score's signal, `None` if it was not measured.
+
+    Args:
+        strength: The fields of `bradd.select.Signal`.
+    """
+    if strength is None:
+        return "Signal: not measured, since the score is not drawn several times."
+    return (
+        f"Signal: two draws of the score have {share(strength.get('stability'))} of their anchors "
+        f"in common, and {share(strength.get('share_of_variance'))} of the variance of the scores "
+        "lies between images; the rest is chance."
+    )

@@ -12,8 +12,9 @@ from markupsafe import Markup
 from bradd.files import write_atomically
 from bradd.reporting import figures, tables
 from bradd.reporting.gallery import Gallery, gallery
-from bradd.reporting.numbers import share
+from bradd.reporting.numbers import share, signal
 from bradd.reporting.run_files import Round, Run, read_run
+from bradd.reporting.suspected import suspected_in_run
 from bradd.reporting.templates import render
 
 __all__ = ["write_report"]
@@ -33,7 +34,6 @@ CURVES = {
     "seconds": ("Seconds per epoch", 1, True),
 }
 NOT_CURVES = {"epoch", "step"}
-WITHHELD_SHOWN = 30
 UNREADABLE_SHOWN = 100
 # Variations nearer to their own anchor than to a random one: chance is a half.
 NEARER_OWN_WARNING = 0.6
@@ -48,6 +48,7 @@ class RoundView:
     counts: tables.RoundCounts
     gallery: Gallery
     cut: float | None
+    signal: str
     warning: str
 
 
@@ -91,8 +92,7 @@ def _page(run: Run) -> str:
         class_counts_figure=_class_counts(run),
         unreadable=run.unreadable,
         unreadable_shown=UNREADABLE_SHOWN,
-        withheld=sorted(tables.withheld(run).items()),
-        withheld_shown=WITHHELD_SHOWN,
+        suspected=suspected_in_run(run),
         settings=list(tables.flat_settings(run.settings)),
     )
 
@@ -111,6 +111,8 @@ def _round_view(run: Run, one: Round) -> RoundView:
         counts=tables.round_counts(run, one.cycle),
         gallery=gallery(run, one),
         cut=figures.selection_cut(one.selection) if one.selection else None,
+        # Rounds of before it was kept say nothing of it.
+        signal=signal(one.facts["signal"]) if "signal" in one.facts else "",
         warning=warning,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from markupsafe import Markup
@@ -12,9 +12,10 @@ from markupsafe import Markup
 from bradd.data import UnreadableImage
 from bradd.ranking.ranking import Ranking, printable
 from bradd.reporting import figures
-from bradd.reporting.numbers import duration, number, share
+from bradd.reporting.numbers import duration, number, share, signal
 from bradd.reporting.pictures import THUMBNAIL_SIZE, Picture, embedded
 from bradd.reporting.run_files import Selection
+from bradd.reporting.suspected import PICTURES_SHOWN, Shown, Suspected
 from bradd.reporting.templates import render
 from bradd.views.reduction import load_reduced
 
@@ -22,30 +23,9 @@ __all__ = ["ranking_page"]
 
 ANCHORS_SHOWN = 120
 TYPICAL_SHOWN = 24
-SUSPECTED_SHOWN = 24  # for each reason
 GROUPS_SHOWN = 24
 COPIES_SHOWN = 5  # of each group, besides the image that stands for it
 UNREADABLE_SHOWN = 100
-
-
-@dataclass(frozen=True)
-class Shown:
-    """An image on the page; rank 0 has none, and its picture is `None` if it cannot be shown."""
-
-    name: str
-    score: float
-    rank: int
-    reason: str
-    picture: Picture | None
-
-
-@dataclass(frozen=True)
-class Suspected:
-    """Images that are suspected for one reason, and how many there are."""
-
-    reason: str
-    count: int
-    shown: list[Shown]
 
 
 @dataclass(frozen=True)
@@ -97,17 +77,7 @@ def _summary(ranking: Ranking) -> str:
     exact = f"; distances are exact {selector['exact']}" if selector["exact"] else ""
     return (
         f"{len(ranking):,} images, embedded by {maker} and ranked by {selector['name']}{how}"
-        f"{exact}. {_signal(ranking)}"
-    )
-
-
-def _signal(ranking: Ranking) -> str:
-    if ranking.signal is None:
-        return "Signal: not measured, since the score is not drawn several times."
-    between = share(ranking.signal.share_of_variance)
-    return (
-        f"Signal: {between} of the variance of the scores lies between images, and two draws have "
-        f"{share(ranking.signal.stability)} of their anchors in common."
+        f"{exact}. {signal(asdict(ranking.signal) if ranking.signal else None)}"
     )
 
 
@@ -182,7 +152,7 @@ def _suspected(ranking: Ranking) -> list[Suspected]:
     for reason, count in Counter(ranking.reasons[ranking.reasons != ""].tolist()).most_common():
         rows = np.flatnonzero(ranking.reasons == reason)
         rows = rows[np.argsort(-ranking.scores[rows], kind="stable")]
-        found.append(Suspected(reason, count, _shown(ranking, rows[:SUSPECTED_SHOWN])))
+        found.append(Suspected(reason, count, _shown(ranking, rows[:PICTURES_SHOWN])))
     return found
 
 
@@ -212,10 +182,9 @@ def _shown(ranking: Ranking, rows: Sequence[int] | np.ndarray) -> list[Shown]:
     return [
         Shown(
             name=printable(ranking.names[row]),
+            picture=_picture(ranking, int(row)),
             score=float(ranking.scores[row]),
             rank=int(ranking.ranks[row]),
-            reason=str(ranking.reasons[row]),
-            picture=_picture(ranking, int(row)),
         )
         for row in rows
     ]

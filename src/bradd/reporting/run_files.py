@@ -61,14 +61,14 @@ class Selection:
         selected: Which images became anchors, bool `[N]`.
         candidates: Which images could have, bool `[N]`.
         anchors: Name and score of each anchor, by its image index.
-        withheld: Name of each image the pixel guard withheld, and why.
+        suspected: Name of each image suspected of being broken, and why, by its image index.
     """
 
     scores: np.ndarray
     selected: np.ndarray
     candidates: np.ndarray
     anchors: dict[int, tuple[str, float]]
-    withheld: dict[str, str]
+    suspected: dict[int, tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -242,14 +242,17 @@ def _read_selection(path: Path) -> Selection | None:
     if not path.exists():
         return None
     table = _read_table(path, ["index", "name", "score", "selected", "candidate", "guard"])
-    selected = table.filter(table["selected"])
-    # Names are taken only where they are shown: there may be millions.
-    guarded = table.filter(pc.greater(pc.utf8_length(pc.fill_null(table["guard"], "")), 0))
-    names_and_scores = zip(selected["name"].to_pylist(), selected["score"].to_pylist(), strict=True)
+    guarded = pc.greater(pc.utf8_length(pc.fill_null(table["guard"], "")), 0)
     return Selection(
         scores=table["score"].to_numpy().astype(np.float64),
         selected=table["selected"].to_numpy().astype(bool),
         candidates=table["candidate"].to_numpy().astype(bool),
-        anchors=dict(zip(selected["index"].to_pylist(), names_and_scores, strict=True)),
-        withheld=dict(zip(guarded["name"].to_pylist(), guarded["guard"].to_pylist(), strict=True)),
+        # Names are taken only where they are shown: there may be millions.
+        anchors=_by_index(table.filter(table["selected"]), "name", "score"),
+        suspected=_by_index(table.filter(guarded), "name", "guard"),
     )
+
+
+def _by_index(table: pa.Table, *columns: str) -> dict[int, tuple[Any, ...]]:
+    values = zip(*(table[column].to_pylist() for column in columns), strict=True)
+    return dict(zip(table["index"].to_pylist(), values, strict=True))

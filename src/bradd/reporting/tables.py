@@ -22,7 +22,6 @@ __all__ = [
     "round_counts",
     "summary",
     "timings",
-    "withheld",
 ]
 
 PROBES = {"knn": "k nearest neighbours", "linear": "linear probe"}
@@ -92,15 +91,6 @@ def timings(run: Run) -> Timings:
         ],
         float(np.nansum(training)),
     )
-
-
-def withheld(run: Run) -> dict[str, str]:
-    """Every image the pixel guard withheld in any round, and why."""
-    found: dict[str, str] = {}
-    for one in run.rounds:
-        if one.selection is not None:
-            found |= one.selection.withheld
-    return found
 
 
 def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

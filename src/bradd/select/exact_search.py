@@ -9,7 +9,15 @@ import numpy as np
 
 from bradd.select.centred_rows import CentredRows, blocks
 
-__all__ = ["Candidates", "ExactSearch", "FaissCandidates", "possible_error"]
+__all__ = [
+    "CandidateSearch",
+    "Candidates",
+    "ExactSearch",
+    "FaissCandidates",
+    "Found",
+    "possible_error",
+    "product_rounding",
+]
 
 FLOAT32_ROUNDING = 2.0**-24
 # Where rows differ by less than this part of their length, the rounding of the rows themselves to
@@ -37,6 +45,13 @@ class Candidates(NamedTuple):
     squared: np.ndarray
     outside: np.ndarray
     rounding: float
+
+
+class Found(NamedTuple):
+    """Ascending distances `[Q, k]`, and of which queries they are proven `[Q]`."""
+
+    distances: np.ndarray
+    sure: np.ndarray
 
 
 class CandidateSearch(Protocol):
@@ -88,7 +103,7 @@ class ExactSearch:
         self.base = rows.single(self.numbers)
         self.squared_lengths = np.einsum("nd,nd->n", self.base, self.base)
 
-    def nearest(self, numbers: np.ndarray, k: int, search: CandidateSearch, extra: int) -> _Found:
+    def nearest(self, numbers: np.ndarray, k: int, search: CandidateSearch, extra: int) -> Found:
         """Distances of rows to their `k` nearest others among those that `search` finds.
 
         Args:
@@ -96,6 +111,9 @@ class ExactSearch:
             k: How many neighbours; the base holds more than that.
             search: Finds candidates in the base.
             extra: How many candidates more than needed to take.
+
+        Returns:
+            The distances, and for which rows no other row can be nearer.
         """
         queries = self.base[numbers] if self.holds_all else self.rows.single(numbers)
         found = min(len(self.base), k + 1 + extra)
@@ -106,7 +124,7 @@ class ExactSearch:
         kth = distances[:, -1]
         error = possible_error(lengths(queries), kth, rounding)
         sure = (kth == 0) | (outside - error >= kth**2) | (found == len(self.base))
-        return _Found(distances, sure)
+        return Found(distances, sure)
 
     def within(
         self, numbers: np.ndarray, k: int, limits: np.ndarray, floor: float = -np.inf
@@ -189,13 +207,6 @@ class ExactSearch:
             pairs = near[part]
             distances[pairs] = lengths(self.rows.differences(one[pairs], other[pairs]))
         return distances
-
-
-class _Found(NamedTuple):
-    """Ascending distances `[Q, k]`, and of which queries they are proven `[Q]`."""
-
-    distances: np.ndarray
-    sure: np.ndarray
 
 
 def product_rounding(width: int) -> float:
