@@ -1,8 +1,8 @@
 r"""Which strategy finds the images of rare classes, and which finds garbage.
 
-Long-tailed sets with the classes in random order, 1 % of garbage (noise, black and white images),
-and encoders trained on them without labels. First the sets, one for each seed, then an encoder for
-each set, then the measurement:
+Long-tailed sets with the classes in random order and 1 % of garbage (noise, black and white
+images), and encoders trained on them without labels. First the sets, one for each seed, then an
+encoder for each set, then the measurement:
 
     python benchmarks/rarity.py prepare --data fashion-mnist --seeds 0 1 2 --out sets/fashion
     for seed in 0 1 2; do
@@ -12,17 +12,25 @@ each set, then the measurement:
     python benchmarks/rarity.py measure --runs runs/fashion-* --out results/fashion
 
 With `--data CIFAR10_FOLDER` (holding `train/<class>/*` and `test/<class>/*`) the same for CIFAR-10.
-`measure --sets sets/fashion/* --encoder pca` needs no training: 64 principal components of the
-pixels. A run of `bradd pretrain --longtail exponential:100` can be measured too; its classes are in
-the data set's own order, the same for each seed, and the garbage was not trained on.
+A run of `bradd pretrain --longtail exponential:100` can be measured too; its classes are in the
+data set's own order, the same for each seed, and the garbage was not trained on.
+
+More sets than encoders, since which classes are rare makes most of the difference between sets:
+
+    python benchmarks/rarity.py measure --sets sets/fashion/* --encoder runs/fashion-* --out OUT
+
+measures every set with each run's encoder, which saw the classes in its own set's proportions, and
+takes the mean over the encoders. Without any training before, `--encoder pca` takes 64 principal
+components of the pixels, and `--encoder supervised --data fashion-mnist` the features of a small
+network that is trained here with labels on the test split, which the sets hold nothing of: what
+the strategies do where the features are good.
 
 Each strategy selects the same share of the images, with the guards of `bradd.select` and without.
 Printed and written to OUT/rarity.md and OUT/rarity.json: the share of those selected that are of
 the rarest third of the classes, by how much it is more than with the paper's strategy on the same
-set, how evenly the classes are met, the share that is garbage, and seconds (median). Means over the
-sets and their 95 % intervals (Student's t): which classes are rare makes most of the difference
-between sets, so look at the difference first. OUT/recall.png shows the recall of each class against
-k.
+set, on how many sets it is more and on how many less, how evenly the classes are met, the share
+that is garbage, and seconds (median). Means over the sets and their 95 % intervals (Student's t):
+look at the difference first. OUT/recall.png shows the recall of each class against k.
 """
 
 from __future__ import annotations
@@ -32,37 +40,23 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
-from PIL import Image
 from scipy import stats
-from sklearn.decomposition import PCA
 
-from bradd.data import (
-    ArrayImages,
-    Images,
-    LabelledImages,
-    Manifest,
-    folder_images,
-    long_tailed,
-    open_labelled,
-)
-from bradd.data.resize import centre_view
-from bradd.embedding import Encoder, embed
 from bradd.inspection import inspect_images
-from bradd.run import Run
-from bradd.seeds import random_generator
 from bradd.select import (
     Band,
     ClusterInverse,
     KNNDistance,
     LocalDensity,
     Rare,
+    Selection,
     Selector,
     Uniform,
     duplicates_of,
@@ -70,179 +64,98 @@ from bradd.select import (
     select_guarded,
 )
 from bradd.select.selector import top
-from bradd.ssl import load_backbone
+from long_tails import Embed, LongTail, prepare, to_measure
 
 PAPER = "KNNDistance(k=5), the paper's"
-STRATEGIES: dict[str, Callable[[], Selector]] = {
-    "Uniform()": Uniform,
-    PAPER: KNNDistance,
-    "KNNDistance(k=20)": lambda: KNNDistance(20),
-    "KNNDistance(k=50)": lambda: KNNDistance(50),
-    "KNNDistance(k=100)": lambda: KNNDistance(100),
-    "Rare()": Rare,
-    "Rare(neighbourhood=200)": lambda: Rare(200),
-    "ClusterInverse()": ClusterInverse,
-    "Band(Rare(), 0.9, 0.99)": Band,
-    "LocalDensity()": LocalDensity,
-}
-GARBAGE = "garbage"
-GARBAGE_SHARE = 0.01
+NUMBERS = ("tail_percent", "class_entropy", "garbage_percent", "seconds")
 KS = (1, 2, 5, 10, 20, 50, 100, 200, 400)  # of the figure
-PCA_COMPONENTS = 64
 
 
-@dataclass(frozen=True)
-class LongTail:
-    """A long-tailed set with garbage.
-
-    Attributes:
-        name: For people.
-        parts: The images.
-        ranks: 0 for the most frequent class and so on, -1 for garbage, `[N]`.
-        sizes: Images of each class, the most frequent first, `[C]`.
-    """
-
-    name: str
-    parts: list[Images]
-    ranks: np.ndarray
-    sizes: np.ndarray
-
-    @classmethod
-    def of_labels(cls, name: str, parts: list[Images], labels: list[str]) -> LongTail:
-        classes, counts = np.unique([x for x in labels if x != GARBAGE], return_counts=True)
-        order = np.argsort(-counts, kind="stable")
-        rank_of = {str(classes[index]): rank for rank, index in enumerate(order)} | {GARBAGE: -1}
-        return cls(name, parts, np.array([rank_of[label] for label in labels]), counts[order])
-
-    @classmethod
-    def of_folder(cls, folder: Path) -> LongTail:
-        """As `prepare` writes them."""
-        images = folder_images(folder)
-        return cls.of_labels(str(folder), [images], [name.split("/")[0] for name in images.names])
-
-    @classmethod
-    def of_run(cls, run: Run) -> LongTail:
-        """What the run was trained on."""
-        data = run.read_config()["data"]
-        if (Path(data) / GARBAGE).is_dir():
-            return cls.of_folder(Path(data))
-        manifest = Manifest.read(run.manifest)
-        everything = open_labelled(data, "train")
-        row_of = {everything.images.name(row): row for row in range(len(everything.images))}
-        chosen = everything.subset([row_of[name] for name in manifest.names])
-        planted = garbage(chosen.images, manifest.seed)
-        labels = [chosen.classes[label] for label in chosen.labels] + [GARBAGE] * len(planted)
-        names = [str(number) for number in range(len(planted))]
-        return cls.of_labels(str(run.folder), [chosen.images, ArrayImages(planted, names)], labels)
-
-
-def garbage(images: Images, seed: int) -> np.ndarray:
-    """Noise, black and white images in turn, 1 % of the images, of their size and colour."""
-    example = np.asarray(images.load(0))
-    grey = bool((example == example[:, :, :1]).all())
-    shape = example.shape[:2] if grey else example.shape
-    planted = np.zeros((round(GARBAGE_SHARE * len(images)), *shape), dtype=np.uint8)
-    generator = random_generator(seed, "garbage")
-    planted[0::3] = generator.integers(0, 256, planted[0::3].shape, dtype=np.uint8)
-    planted[2::3] = 255
-    return planted
-
-
-def prepare(data: str, seeds: list[int], out: Path, shape: str, largest: int) -> None:
-    """Write OUT/<seed>/<class>/*.png: a long-tailed subset and garbage, for each seed."""
-    labelled = open_labelled(data, "train")
-    for seed in seeds:
-        subset = long_tail(labelled, shape, largest, seed)
-        folders = [out / str(seed) / name.replace("/", "-") for name in [*subset.classes, GARBAGE]]
-        for folder in folders:
-            folder.mkdir(parents=True)
-        for index, label in enumerate(subset.labels):
-            subset.images.load(index).save(folders[label] / f"{index:05d}.png")
-        for index, pixels in enumerate(garbage(subset.images, seed)):
-            Image.fromarray(pixels).save(folders[-1] / f"{index:05d}.png")
-        print(f"{out / str(seed)}: {np.bincount(subset.labels).tolist()} of {subset.classes}")
-
-
-def long_tail(labelled: LabelledImages, shape: str, largest: int, seed: int) -> LabelledImages:
-    """A long-tailed subset whose first class, of `largest` images at most, is a random one."""
-    order = random_generator(seed, "class order").permutation(len(labelled.classes))
-    labels = np.argsort(order)[labelled.labels]
-    members = [np.flatnonzero(labels == rank)[:largest] for rank in range(len(order))]
-    shuffled = LabelledImages(labelled.images, labels, [labelled.classes[i] for i in order])
-    capped = shuffled.subset(np.sort(np.concatenate(members)))
-    return capped.subset(long_tailed(capped, shape, seed)[0])
-
-
-def subjects(arguments: argparse.Namespace) -> list[tuple[LongTail, np.ndarray]]:
-    """Each set with its embeddings `[N, D]`."""
-    found = []
-    for folder in arguments.runs or []:
-        run = Run(folder)
-        model, plan, _ = load_backbone(run.backbone)
-        subject = LongTail.of_run(run)
-        encoder = Encoder(model, plan.image_size)
-        found.append((subject, np.concatenate([embed(part, encoder) for part in subject.parts])))
-    for folder in arguments.sets or []:
-        subject = LongTail.of_folder(Path(folder))
-        pixels = views(subject).reshape(len(subject.ranks), -1) / np.float32(255)
-        pca = PCA(PCA_COMPONENTS, svd_solver="randomized", random_state=0)
-        found.append((subject, pca.fit_transform(pixels)))
-    return found
-
-
-def views(subject: LongTail) -> np.ndarray:
-    """The central square of each image in the size of the first, uint8 `[N, 3, S, S]`."""
-    side = min(subject.parts[0].load(0).size)
-    images = [part.load(index) for part in subject.parts for index in range(len(part))]
-    return np.stack([centre_view(image, side) for image in images])
+def strategies(neighbourhoods: list[int]) -> dict[str, Callable[[], Selector]]:
+    return {
+        "Uniform()": Uniform,
+        PAPER: KNNDistance,
+        **{f"KNNDistance(k={k})": partial(KNNDistance, k) for k in (20, 50, 100)},
+        "Rare()": Rare,
+        **{f"Rare(neighbourhood={size})": partial(Rare, size) for size in neighbourhoods},
+        "ClusterInverse()": ClusterInverse,
+        "Band(Rare(), 0.9, 0.99)": Band,
+        "LocalDensity()": LocalDensity,
+    }
 
 
 def measure_set(
-    subject: LongTail, embeddings: np.ndarray, share: float
+    subject: LongTail, encoders: list[Embed], arguments: argparse.Namespace
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """What each strategy finds in one set, and facts of the set."""
-    n = round(share * len(subject.ranks))
+    """What each strategy finds in one set, mean over the encoders, and facts of the set."""
+    n = round(arguments.share * len(subject.ranks))
     inspections = [inspect_images(part) for part in subject.parts]
     reasons = np.concatenate([inspection.reasons for inspection in inspections])
     hashes = np.concatenate([inspection.hashes for inspection in inspections])
-    stands_for = duplicates_of(hashes, embeddings)
-    rows = []
-    facts: dict[str, Any] = {
+    found, of_encoders = [], []
+    for encode in encoders:
+        embeddings = encode(subject)
+        stands_for = duplicates_of(hashes, embeddings)
+        select = partial(select_guarded, reasons=reasons, stands_for=stands_for)
+        signal = select(Rare(), embeddings, n, 0).signal
+        of_encoders.append(
+            {
+                "duplicates": int((stands_for != np.arange(len(stands_for))).sum()),
+                "signal": vars(signal) if signal else None,
+                "recall": recall(subject, embeddings, n, reasons == ""),
+            }
+        )
+        found.append(
+            [
+                {"strategy": name, "guards": guards, **scores(subject, choose, embeddings, n)}
+                for name, make in strategies(arguments.neighbourhoods).items()
+                for guards, choose in ((False, make().select), (True, partial(select, make())))
+            ]
+        )
+    rows = [
+        {
+            "strategy": same[0]["strategy"],
+            "guards": same[0]["guards"],
+            **{name: float(np.mean([row[name] for row in same])) for name in NUMBERS},
+        }
+        for same in zip(*found, strict=True)
+    ]
+    paper = next(row for row in rows if row["strategy"] == PAPER and not row["guards"])
+    for row in rows:
+        row["over_paper"] = row["tail_percent"] - paper["tail_percent"]
+    facts = {
         "name": subject.name,
         "class_sizes": subject.sizes.tolist(),
         "garbage": int((subject.ranks < 0).sum()),
         "selected": n,
         "guarded": int((reasons != "").sum()),
         "guarded_wrongly": int(((reasons != "") & (subject.ranks >= 0)).sum()),
-        "duplicates": int((stands_for != np.arange(len(stands_for))).sum()),
+        "encoders": of_encoders,
     }
-    for name, make in STRATEGIES.items():
-        for guards in (False, True):
-            start = time.perf_counter()
-            if guards:
-                selection = select_guarded(
-                    make(), embeddings, n, 0, reasons=reasons, stands_for=stands_for
-                )
-            else:
-                selection = make().select(embeddings, n, 0)
-            seconds = time.perf_counter() - start
-            if name == "Rare()" and guards and selection.signal:
-                facts["signal"] = vars(selection.signal)
-            found = subject.ranks[selection.indices]
-            rows.append(
-                {"strategy": name, "guards": guards, "seconds": seconds, **scores(found, subject)}
-            )
-    distances = neighbour_distances(embeddings, max(KS))
-    facts["recall"] = {}
-    for k in KS:
-        chosen = subject.ranks[top(distances[:, k - 1], n, reasons == "")]
-        counts = np.bincount(chosen[chosen >= 0], minlength=len(subject.sizes))
-        facts["recall"][k] = (counts / subject.sizes).tolist()
     return rows, facts
 
 
-def scores(found: np.ndarray, subject: LongTail) -> dict[str, float]:
-    """Of the ranks of the images selected; the entropy is 1 where all classes are met equally."""
+def recall(
+    subject: LongTail, embeddings: np.ndarray, n: int, candidates: np.ndarray
+) -> dict[int, list[float]]:
+    """For each k, the share of each class that is among the `n` of largest k-th distance."""
+    distances = neighbour_distances(embeddings, max(KS))
+    chosen = {k: subject.ranks[top(distances[:, k - 1], n, candidates)] for k in KS}
+    counts = {
+        k: np.bincount(ranks[ranks >= 0], minlength=len(subject.sizes))
+        for k, ranks in chosen.items()
+    }
+    return {k: (count / subject.sizes).tolist() for k, count in counts.items()}
+
+
+def scores(
+    subject: LongTail, choose: Callable[..., Selection], embeddings: np.ndarray, n: int
+) -> dict[str, float]:
+    """Of the images chosen; the entropy is 1 where all classes are met equally."""
+    start = time.perf_counter()
+    selection = choose(embeddings, n, 0)
+    seconds = time.perf_counter() - start
+    found = subject.ranks[selection.indices]
     classes = len(subject.sizes)
     shares = np.bincount(found[found >= 0], minlength=classes) / max(1, (found >= 0).sum())
     shares = shares[shares > 0]
@@ -250,6 +163,7 @@ def scores(found: np.ndarray, subject: LongTail) -> dict[str, float]:
         "tail_percent": 100 * float(np.mean(found >= classes - classes // 3)),
         "class_entropy": float(-np.sum(shares * np.log(shares)) / math.log(classes)),
         "garbage_percent": 100 * float(np.mean(found < 0)),
+        "seconds": seconds,
     }
 
 
@@ -261,20 +175,21 @@ def summary(values: list[float]) -> dict[str, Any]:
     return {"values": values, "mean": float(np.mean(values)), "half_interval": half}
 
 
-def table(rows: list[dict[str, Any]], facts: list[dict[str, Any]]) -> str:
+def table(about: str, rows: list[dict[str, Any]], facts: list[dict[str, Any]]) -> str:
     """As Markdown."""
     sizes = [sum(fact["class_sizes"]) + fact["garbage"] for fact in facts]
     lines = [
         f"{len(facts)} sets of {min(sizes)} to {max(sizes)} images, "
         f"{facts[0]['garbage']} of them garbage, classes of {facts[0]['class_sizes']}; "
-        f"{facts[0]['selected']} selected. Mean ± half the 95 % interval over the sets.",
+        f"{facts[0]['selected']} selected. Mean ± half the 95 % interval over the sets. {about}",
         "",
-        "| strategy | guards | rarest third of the classes, % | over the paper's | class entropy "
-        "| garbage, % | s |",
-        "|---|---|---|---|---|---|---|",
+        "| strategy | guards | rarest third of the classes, % | over the paper's "
+        "| sets better / worse | class entropy | garbage, % | s |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         cells = [shown(row["tail_percent"], 1), shown(row["over_paper"], 1)]
+        cells.append(f"{row['sets_better']} / {row['sets_worse']}")
         cells += [shown(row["class_entropy"], 2), shown(row["garbage_percent"], 1)]
         cells.append(f"{np.median(row['seconds']['values']):.1f}")
         guards = "yes" if row["guards"] else "no"
@@ -288,13 +203,14 @@ def shown(value: dict[str, Any], digits: int) -> str:
 
 
 def recall_figure(facts: list[dict[str, Any]], share: float) -> Figure:
-    """Recall of each class against k, means over the sets."""
-    recall = np.mean([[fact["recall"][k] for k in KS] for fact in facts], axis=0)  # [K, C]
+    """Recall of each class against k, means over the sets and encoders."""
+    of_encoders = [encoder["recall"] for fact in facts for encoder in fact["encoders"]]
+    mean = np.mean([[of_k[k] for k in KS] for of_k in of_encoders], axis=0)  # [K, C]
     figure = Figure((6.4, 4.2), layout="constrained")
     axes = figure.subplots()
     sizes = facts[0]["class_sizes"]
     colours = colormaps["plasma"](np.linspace(0.9, 0, len(sizes)))  # the darker, the rarer
-    for size, of_class, colour in zip(sizes, 100 * recall.T, colours, strict=True):
+    for size, of_class, colour in zip(sizes, 100 * mean.T, colours, strict=True):
         axes.plot(KS, of_class, color=colour, marker=".", label=str(size))
     axes.set_xscale("log")
     axes.set_xticks(KS, [str(k) for k in KS])
@@ -307,31 +223,27 @@ def recall_figure(facts: list[dict[str, Any]], share: float) -> Figure:
 
 
 def measure(arguments: argparse.Namespace) -> None:
+    about, pairs = to_measure(arguments)
+    print(about)
     rows, facts = [], []
-    for subject, embeddings in subjects(arguments):
-        of_set, fact = measure_set(subject, embeddings, arguments.share)
+    for subject, encoders in pairs:
+        of_set, fact = measure_set(subject, encoders, arguments)
         rows.append(of_set)
         facts.append(fact)
-        print({name: value for name, value in fact.items() if name != "recall"})
-    for of_set in rows:
-        paper = next(row for row in of_set if row["strategy"] == PAPER and not row["guards"])
-        for row in of_set:
-            row["over_paper"] = row["tail_percent"] - paper["tail_percent"]
-    numbers = ("tail_percent", "over_paper", "class_entropy", "garbage_percent", "seconds")
-    summaries = [
-        {
-            "strategy": same[0]["strategy"],
-            "guards": same[0]["guards"],
-            **{name: summary([row[name] for row in same]) for name in numbers},
-        }
-        for same in zip(*rows, strict=True)
-    ]
-    text = table(summaries, facts)
+        print({name: value for name, value in fact.items() if name != "encoders"}, flush=True)
+    summaries = []
+    for same in zip(*rows, strict=True):
+        over = [row["over_paper"] for row in same]
+        numbers = {name: summary([row[name] for row in same]) for name in (*NUMBERS, "over_paper")}
+        wins = {"sets_better": sum(x > 0 for x in over), "sets_worse": sum(x < 0 for x in over)}
+        of_what = {name: same[0][name] for name in ("strategy", "guards")}
+        summaries.append({**of_what, **wins, **numbers})
+    text = table(about, summaries, facts)
     print(text)
     out = Path(arguments.out)
     out.mkdir(parents=True, exist_ok=True)
     (out / "rarity.md").write_text(text, encoding="utf-8")
-    content = {"share": arguments.share, "strategies": summaries, "sets": facts}
+    content = {"share": arguments.share, "about": about, "strategies": summaries, "sets": facts}
     (out / "rarity.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     recall_figure(facts, arguments.share).savefig(out / "recall.png", dpi=150)
 
@@ -353,12 +265,23 @@ def main() -> None:
     measured = commands.add_parser("measure", help="what each strategy selects")
     of_what = measured.add_mutually_exclusive_group(required=True)
     of_what.add_argument("--runs", nargs="+", help="folders of bradd pretrain, one a set")
-    of_what.add_argument("--sets", nargs="+", help="folders of prepare, for --encoder pca")
-    measured.add_argument("--encoder", choices=["pca"], default="pca", help="of --sets")
+    of_what.add_argument("--sets", nargs="+", help="folders of prepare, for --encoder")
+    measured.add_argument(
+        "--encoder",
+        nargs="+",
+        default=["pca"],
+        help="of --sets: pca, supervised (needs --data), or folders of bradd pretrain",
+    )
+    measured.add_argument("--data", help="what the sets were prepared from")
+    measured.add_argument(
+        "--neighbourhoods", type=int, nargs="*", default=[200], help="of Rare beside its default"
+    )
     measured.add_argument("--share", type=float, default=0.05, help="share that is selected")
     measured.add_argument("--out", required=True)
     measured.set_defaults(call=measure)
     arguments = parser.parse_args()
+    if getattr(arguments, "encoder", None) == ["supervised"] and arguments.data is None:
+        parser.error("--encoder supervised needs --data")
     arguments.call(arguments)
 
 

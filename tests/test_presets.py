@@ -14,7 +14,7 @@ from bradd.errors import BraddError
 from bradd.generate import Duplicate, RepresentationDiffusion
 from bradd.presets import Facts, Settings, resolve, usable_cores
 from bradd.rebalancing import check_round
-from bradd.select import KNNDistance, Uniform
+from bradd.select import KNNDistance, Rare, Uniform
 from bradd.ssl import DINO, SDCLR, Method, MoCoV3, SimCLR
 from bradd.views import SimCLRViews
 
@@ -70,6 +70,7 @@ def test_everything_has_a_value_that_can_be_used(facts: Facts) -> None:
     settings = resolve({}, facts)
     assert all(value is not None for value in vars(settings).values())
     assert settings.preset == "recommended"
+    assert isinstance(settings.selector, Rare)
     assert 2 <= settings.batch_size <= facts.images
     assert 2 <= settings.n_anchors <= facts.images
     assert 16 <= settings.image_size <= 224

@@ -95,8 +95,8 @@ def test_a_component_and_its_setting_in_either_order(name: str) -> None:
 
 
 def test_a_setting_alone_is_of_the_default_component() -> None:
-    found = given_by("--selector.k=9", "--method.temperature=0.1", "--generator.steps=7")
-    assert found["selector"].k == 9
+    found = given_by("--selector.draws=9", "--method.temperature=0.1", "--generator.steps=7")
+    assert found["selector"].draws == 9
     assert found["method"].temperature == 0.1
     assert found["generator"].steps == 7
     assert given_by("--views.blur=0.3")["views"] == SimCLRViews(blur=0.3)
@@ -126,7 +126,7 @@ def test_the_command_line_goes_before_the_file(config: Any) -> None:
 
 
 def test_a_components_setting_beside_a_file_without_it(config: Any) -> None:
-    assert given_by(config("cycles: 2\n"), "--selector.k=6")["selector"].k == 6
+    assert given_by(config("cycles: 2\n"), "--selector.draws=6")["selector"].draws == 6
 
 
 def test_what_a_file_holds_is_kept_for_a_component_of_another_class(config: Any) -> None:
@@ -138,14 +138,14 @@ def test_what_a_file_holds_is_kept_for_a_component_of_another_class(config: Any)
 def test_printed_settings_can_be_read_again(
     config: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["--cycles=3", "--selector.k=6", "--views.blur=0.25", "--data=photos"]
+    arguments = ["--cycles=3", "--selector.draws=6", "--views.blur=0.25", "--data=photos"]
     with pytest.raises(SystemExit) as ended:
         parse(pretrain, [*arguments, "--print_config"])
     assert ended.value.code == 0
     printed = capsys.readouterr().out
     assert yaml.safe_load(printed)["cycles"] == 3
     found = given_by(config(printed))
-    assert found["selector"].k == 6
+    assert found["selector"].draws == 6
     assert found["views"] == SimCLRViews(blur=0.25)
     assert (found["cycles"], found["data"]) == (3, "photos")
 
@@ -155,7 +155,7 @@ def test_printed_settings_can_be_read_again(
 UNKNOWN = [
     ("cyclez", "bradd pretrain has no setting 'cyclez'. Did you mean 'cycles'?"),
     ("batchsize", "bradd pretrain has no setting 'batchsize'. Did you mean 'batch_size'?"),
-    ("selector.kk", "selector has no setting 'kk'. Did you mean 'k'?"),
+    ("selector.drws", "selector has no setting 'drws'. Did you mean 'draws'?"),
     ("method.temprature", "method has no setting 'temprature'. Did you mean 'temperature'?"),
     ("views.blurr", "views has no setting 'blurr'. Did you mean 'blur'?"),
     ("generator.step", "generator has no setting 'step'. Did you mean 'steps'?"),
@@ -190,8 +190,7 @@ def test_unknown_names_on_the_command_line(name: str, message: str) -> None:
         ("selector: uniform", "selector: write 'Uniform', not 'uniform'."),
         (
             "selector: {k: 3}",
-            "selector has settings but no name. Give both: "
-            "{class_path: KNNDistance, init_args: {...}}.",
+            "selector has settings but no name. Give both: {class_path: Rare, init_args: {...}}.",
         ),
     ],
 )
@@ -227,10 +226,10 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         (["--resume=maybe"], "resume is 'maybe': expected bool."),
         (["--preset=papre"], "preset is 'papre': expected one of 'recommended', 'paper'."),
         (["--backbone_kwargs=3"], "backbone_kwargs is '3': expected dict."),
-        (["--selector.k=x"], "selector.k is 'x': expected int."),
+        (["--selector.draws=x"], "selector.draws is 'x': expected int."),
         (["--views.blur=x"], "views.blur is 'x': expected float."),
         (["--generator.channels=[8,x]"], "generator.channels is 'x': expected int."),
-        (["--selector.k=0"], "selector.k is 0: it must be at least 1."),
+        (["--selector.draws=0"], "selector.draws is 0: it must be at least 1."),
         (["--views.blur=2"], "views: blur is 2.0; it must be a probability, 0 to 1"),
         (["--cycles"], "bradd pretrain: argument --cycles: expected one argument."),
         (["photos"], "bradd pretrain has no setting 'photos'."),

@@ -17,7 +17,7 @@ from bradd.generate import Generator, RepresentationDiffusion
 from bradd.pool import Pool
 from bradd.rebalancing import rebalance
 from bradd.round_settings import Candidates, RoundSettings, check_round
-from bradd.select import KNNDistance, Selector
+from bradd.select import Rare, Selector
 from bradd.views.photometric import normalise
 
 __all__ = ["Rebalance"]
@@ -41,7 +41,7 @@ class Rebalance(L.Callback):
             ImageNet's mean and standard deviation.
         n_anchors: Anchors a round.
         n_variations: Variations of each anchor.
-        selector: Default `KNNDistance(5)`.
+        selector: Default `Rare()`.
         generator: Default `RepresentationDiffusion()`.
         seed: Of selection and generation.
         candidates: `"images"` or `"pool"`; see `RoundSettings`.
@@ -79,7 +79,7 @@ class Rebalance(L.Callback):
         num_workers: int = 0,
     ) -> None:
         settings = RoundSettings(
-            selector=selector or KNNDistance(),
+            selector=selector or Rare(),
             generator=generator or RepresentationDiffusion(),
             n_anchors=n_anchors,
             n_variations=n_variations,

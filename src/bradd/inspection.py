@@ -151,6 +151,14 @@ class _Looks:
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index: int) -> tuple[str, int, tuple[int, int]]:
-        view, size = _look(self.images, index)
-        return str(pixel_guard(view[None])[0]), int(perceptual_hash(view[None])[0]), size
+    def __getitems__(self, indices: list[int]) -> list[tuple[str, int, tuple[int, int]]]:
+        """Those of a batch; views of equal size are judged together, which is much faster."""
+        views, sizes = zip(*(_look(self.images, index) for index in indices), strict=True)
+        reasons, hashes = [""] * len(views), [0] * len(views)
+        for side in {view.shape[-1] for view in views}:
+            rows = [row for row, view in enumerate(views) if view.shape[-1] == side]
+            together = np.stack([views[row] for row in rows])
+            judged = zip(rows, pixel_guard(together), perceptual_hash(together), strict=True)
+            for row, reason, image_hash in judged:
+                reasons[row], hashes[row] = str(reason), int(image_hash)
+        return list(zip(reasons, hashes, sizes, strict=True))

@@ -16,7 +16,7 @@ from bradd.generate import Generator, RepresentationDiffusion
 from bradd.memory import available_memory
 from bradd.pool import EpochLength
 from bradd.round_settings import Candidates, RoundSettings, usual_anchors
-from bradd.select import KNNDistance, Selector
+from bradd.select import KNNDistance, Rare, Selector
 from bradd.ssl import Method, SimCLR
 from bradd.ssl.families import is_trained_by_adamw, is_transformer
 from bradd.ssl.optimizer import OPTIMIZERS
@@ -181,7 +181,6 @@ def _common(chosen: dict[str, Any], facts: Facts) -> dict[str, Any]:
         "cache": _cache(facts, image_size),
         "method": method,
         "views": method.default_views.for_image_size(image_size),
-        "selector": KNNDistance(),
         "generator": RepresentationDiffusion(),
         "cycles": 5,
         "epochs_per_cycle": 20,
@@ -244,6 +243,7 @@ def _backbone(given: str | None, image_size: int, facts: Facts, preset: str) -> 
 def _paper() -> dict[str, Any]:
     """What the paper states, and for what it leaves open its literal reading."""
     return {
+        "selector": KNNDistance(5),
         "n_anchors": 500,
         "candidates": "pool",
         "guard": False,
@@ -254,8 +254,9 @@ def _paper() -> dict[str, Any]:
 
 
 def _recommended(chosen: dict[str, Any], facts: Facts) -> dict[str, Any]:
-    """Real anchors only, matched budget, guard and acceptance on."""
+    """Members of small groups, real anchors only, matched budget, guard and acceptance on."""
     return {
+        "selector": Rare(),
         "n_anchors": usual_anchors(facts.images),
         "candidates": "images",
         "guard": True,

@@ -22,7 +22,7 @@ __all__ = ["CommandParser", "SettingError", "checked", "command_parser", "parse"
 DEFAULT_COMPONENTS = {
     "method": "SimCLR",
     "views": "SimCLRViews",
-    "selector": "KNNDistance",
+    "selector": "Rare",
     "generator": "RepresentationDiffusion",
 }
 

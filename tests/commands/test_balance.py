@@ -99,8 +99,11 @@ def test_what_was_done_is_written_down(out: Path, ranking: Ranking, planted: Pat
     assert facts["data"] == str(planted)
     assert facts["encoder"]["name"] == "timm:test_vit"
     assert facts["encoder"]["fingerprint"] == ranking.facts["encoder"]["fingerprint"]
-    assert facts["selector"]["settings"]["init_args"] == {"k": 5}
-    assert facts["selector"]["neighbourhood"] == f"k = 5, of all {PICTURES + 4} images"
+    assert facts["selector"]["settings"]["init_args"] == {
+        "neighbourhood": None,
+        "draws": 3,
+    }
+    assert facts["selector"]["neighbourhood"] == "groups of fewer than 5 images count as rare"
     assert facts["counts"] == {
         "images": PICTURES + 7,
         "unreadable": 2,

@@ -163,7 +163,8 @@ def test_signal_and_neighbourhood_are_said() -> None:
 
 def test_as_text_it_says_what_is_rare(ranking: Ranking) -> None:
     text = str(ranking)
-    assert f"{READABLE} images, 5 of them anchors by KNNDistance(k=5): k = 5" in text
+    assert f"{READABLE} images, 5 of them anchors by Rare(neighbourhood=None, draws=3): " in text
+    assert "groups of fewer than 5 images count as rare" in text
     assert ranking.names[ranking.anchors[0]] in text
 
 

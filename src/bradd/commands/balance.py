@@ -47,7 +47,7 @@ def balance(
         weights: A file of weights for a timm encoder. Default: those that timm publishes.
         embeddings: Instead of an encoder: a .npy file [N, D], rows in the order of the images'
             sorted names, or a .parquet file with a column embedding and optionally name or path.
-        selector: What is under-represented. Default: KNNDistance, k = 5.
+        selector: What is under-represented. Default: Rare.
         n_anchors: Images selected. Default: one in 30, at least 2, at most 500.
         guard: Keep blank, noise, tiny and extremely long images from being anchors, and count
             duplicates once.

@@ -74,9 +74,9 @@ def pretrain(
 ) -> Path:
     """Train a backbone on a folder of pictures, rebalancing them as it goes.
 
-    Cycles of self-supervised training; after each but the last, the images farthest from their
-    neighbours are selected and variations of them generated, which training then draws from too.
-    A setting that is not given is chosen to suit the data, the machine and the preset; all are
+    Cycles of self-supervised training; after each but the last, the images that are
+    under-represented are selected and variations of them generated, which training then draws from
+    too. A setting that is not given is chosen to suit the data, the machine and the preset; all are
     printed, and written to config.yaml, from which the same run starts again.
 
     Args:
@@ -103,7 +103,7 @@ def pretrain(
         method: The self-supervised method: SimCLR (default), MoCoV3, DINO or SDCLR.
         views: The random views. Default: the method's own, up to 64 pixels without blur and with
             larger crops. If any of their settings is given, the others are those for large images.
-        selector: What is under-represented. Default: KNNDistance, k = 5.
+        selector: What is under-represented. Default: Rare; in the paper preset KNNDistance, k = 5.
         generator: What makes variations. Default: RepresentationDiffusion.
         cycles: Cycles of training; rounds of rebalancing are one fewer. Default: 5. With 1 the
             images are not rebalanced.

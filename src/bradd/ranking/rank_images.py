@@ -20,13 +20,13 @@ from bradd.ranking.ranking import Ranking
 from bradd.ranking.subject import open_subject
 from bradd.round_settings import usual_anchors
 from bradd.seeds import derive_seed
-from bradd.select import KNNDistance, Selector
+from bradd.select import Rare, Selector
 from bradd.select.duplicates import duplicates_of
 from bradd.select.guarded import select_guarded
 
 __all__ = ["DEFAULT_SELECTOR", "rank"]
 
-DEFAULT_SELECTOR: Selector = KNNDistance()
+DEFAULT_SELECTOR: Selector = Rare()
 
 
 def rank(
