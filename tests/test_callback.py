@@ -100,6 +100,11 @@ def test_rounds_may_begin_later(folder: Path, tmp_path: Path) -> None:
     assert max(highest[4:]) in range(40, 60)
 
 
+def test_a_first_round_that_would_never_come_is_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(BraddError, match="first_round is 3, but 6 epochs in cycles of 2"):
+        fit(folder, tmp_path / "run", epochs=6, first_round=3)
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_resuming_does_the_round_it_missed_and_draws_the_same(
     folder: Path, tmp_path: Path, workers: int

@@ -317,6 +317,8 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
     with pytest.raises(BraddError, match="'grown', which needs acceptance to be false"):
         resolve({"epoch_length": "grown", "acceptance": True}, CPU)
     assert not resolve({"epoch_length": "grown"}, CPU).acceptance
+    with pytest.raises(BraddError, match="first_round is 2, but after the last of 2 cycles"):
+        resolve({"cycles": 2, "first_round": 2}, CPU)
 
 
 def test_the_rounds_are_done_as_set() -> None:

@@ -16,7 +16,7 @@ from bradd.generate import Duplicate, Generator
 from bradd.pool import Pool
 from bradd.rebalancing import rebalance
 from bradd.round_settings import RoundSettings, check_round
-from bradd.select import KNNDistance, Rare
+from bradd.select import Band, KNNDistance, Rare
 from samples import SIZE, picture
 
 SETTINGS = RoundSettings(KNNDistance(3), Duplicate(), n_anchors=4, n_variations=3, batch_size=5)
@@ -180,7 +180,8 @@ def test_the_limit_gives_way_where_it_leaves_too_few(
     rebalance(pool, encoder, 1, settings)
     summary = rebalance(pool, encoder, 2, settings)
     assert summary["anchors"] == 30
-    assert "only 10 images were chosen less than 1 times before" in caplog.text
+    assert "20 images were chosen again though 1 rounds had" in caplog.text
+    assert len({*selected(pool, 1), *selected(pool, 2)}) == 40  # the other ten came first
 
 
 def test_the_strength_of_the_signal_is_kept(folder: Path, tmp_path: Path, encoder: Encoder) -> None:
@@ -290,6 +291,7 @@ def test_an_encoder_that_changes_is_refused(folder: Path, tmp_path: Path) -> Non
         ({"n_anchors": 41}, "n_anchors is 41, but there are 40 images"),
         ({"n_variations": 0}, "n_variations is 0"),
         ({"anchor_limit": -1}, "anchor_limit is -1"),
+        ({"selector": Band(KNNDistance(3))}, r"Band\(.*\) chooses at most 3 of 40 images"),
         ({"selector": KNNDistance(40)}, r"KNNDistance\(k=40\) needs at least 41 images"),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -79,27 +79,38 @@ def choose_anchors(
     if settings.candidates == "images":
         candidates &= is_image
     notes = []
-    rested = candidates & ~_chosen_often(pool, cycle, settings.anchor_limit)
-    if rested.sum() >= settings.n_anchors:
-        candidates = rested
-    elif settings.anchor_limit and candidates.sum() > rested.sum():
-        notes.append(
-            f"only {rested.sum()} images were chosen less than {settings.anchor_limit} times "
-            "before (anchor_limit): others were chosen again"
-        )
-    left = int(candidates.sum())
+    left = settings.selector.most_anchors(int(candidates.sum()))
     if left < settings.n_anchors:
         notes.append(f"the guard left {left} candidates for {settings.n_anchors} anchors")
-    selection = select_guarded(
-        settings.selector,
-        embeddings,
-        # At least two, or the selector refuses: acceptance compares anchors with each other.
-        max(2, min(settings.n_anchors, left)),
-        derive_seed(settings.seed, "select", cycle),
-        reasons=reasons,
-        stands_for=stands_for,
-        candidates=candidates,
-    )
+    # At least two, or the selector refuses: acceptance compares anchors with each other.
+    wanted = max(2, min(settings.n_anchors, left))
+
+    def select(n: int, candidates: npt.NDArray[np.bool_]) -> Selection:
+        return select_guarded(
+            settings.selector,
+            embeddings,
+            n,
+            derive_seed(settings.seed, "select", cycle),
+            reasons=reasons,
+            stands_for=stands_for,
+            candidates=candidates,
+        )
+
+    rested = candidates & ~_chosen_often(pool, cycle, settings.anchor_limit)
+    fresh = settings.selector.most_anchors(int(rested.sum()))
+    if fresh >= wanted:
+        candidates = rested
+        selection = select(wanted, rested)
+    elif fresh == 0:
+        selection = select(wanted, candidates)
+    else:
+        first, others = select(fresh, rested), select(wanted - fresh, candidates & ~rested)
+        selection = replace(others, indices=np.concatenate([first.indices, others.indices]))
+    if fresh < wanted:
+        notes.append(
+            f"{wanted - fresh} images were chosen again though {settings.anchor_limit} rounds had "
+            "chosen them (anchor_limit): there were no others"
+        )
     return Choice(selection, candidates, reasons, stands_for, notes)
 
 

@@ -127,6 +127,7 @@ class Rebalance(L.Callback):
             raise BraddError(
                 "Rebalance works in one process in this version: use Trainer(devices=1)."
             )
+        self._check_first_round(trainer.max_epochs)
         self._encoder(pl_module)
         committed = self.pool.ledger.committed()
         if committed and self._resumed_epoch is None:
@@ -181,6 +182,16 @@ class Rebalance(L.Callback):
         devices = [pl_module.device] if pl_module.device.type == "cuda" else []
         with torch.random.fork_rng(devices):
             rebalance(self.pool, encoder, cycle, self.settings)
+
+    def _check_first_round(self, epochs: int | None) -> None:
+        one_cycle = epochs is not None and epochs <= self.every_n_epochs
+        if epochs is None or epochs < 0 or one_cycle:  # no end, or no round in any case
+            return
+        if self.first_round * self.every_n_epochs >= epochs:
+            raise BraddError(
+                f"first_round is {self.first_round}, but {epochs} epochs in cycles of "
+                f"{self.every_n_epochs} end before a round after it: choose a smaller number."
+            )
 
     def _check_settings(self, cycle: int) -> None:
         """Refuse a round that was made with other settings than these."""

@@ -317,6 +317,11 @@ def _check(chosen: dict[str, Any]) -> None:
     for name, least in least_values.items():
         if not chosen[name] >= least:
             raise BraddError(f"{name} is {chosen[name]}: it must be at least {least}.")
+    if chosen["first_round"] >= chosen["cycles"] > 1:
+        raise BraddError(
+            f"first_round is {chosen['first_round']}, but after the last of {chosen['cycles']} "
+            "cycles there is no round: choose a smaller number, or cycles 1 for none."
+        )
     chosen["method"].check_views(chosen["views"].recipes(chosen["image_size"]))
     if chosen["batch_size"] < 2:
         raise BraddError(

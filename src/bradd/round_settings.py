@@ -79,6 +79,12 @@ def check_round(images: int, settings: RoundSettings) -> None:
             f"{describe(settings.selector)} needs at least {settings.selector.minimum_images()} "
             f"images; there are {images}. Add images or choose a smaller k."
         )
+    most = settings.selector.most_anchors(images)
+    if settings.n_anchors > most:
+        raise BraddError(
+            f"n_anchors is {settings.n_anchors}, but {describe(settings.selector)} chooses at most "
+            f"{most} of {images} images: choose fewer anchors, or another selector."
+        )
 
 
 def usual_anchors(images: int) -> int:

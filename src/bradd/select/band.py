@@ -66,6 +66,10 @@ class Band(ScoreSelector):
         """As many as the inner selector needs."""
         return self.selector.minimum_images()
 
+    def most_anchors(self, candidates: int) -> int:
+        """Those in the band, whatever their scores are."""
+        return int((self.high - self.low) * (candidates - 1))
+
 
 def farthest_points(points: np.ndarray, n: int, first: int) -> np.ndarray:
     """`n` distinct rows, each the farthest from those before it; ties go to the lower row.

@@ -79,7 +79,7 @@ def photometric(images: Tensor, parameters: Parameters, *, normalised: bool = Tr
         expected = (len(images), len(Parameter))
         raise ValueError(f"parameters must be {expected}, not {tuple(parameters.shape)}")
 
-    views = _room(images) if normalised else torch.empty_like(images)
+    views = _room(images) if normalised else images.new_empty(images.shape)
     if images.device.type == "cpu" and min(images.shape[2:]) > SMALL_IMAGE:
         _one_by_one(images, parameters, views)
     else:
