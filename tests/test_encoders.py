@@ -127,6 +127,16 @@ def test_a_hugging_face_model_embeds_as_in_transformers(tmp_path: Path, pooler: 
     )
 
 
+def test_a_checkpoint_in_half_precision_runs_in_float32(tmp_path: Path) -> None:
+    model = save_vit(tmp_path, pooler=True).to(torch.bfloat16)
+    model.save_pretrained(tmp_path)
+    opened = open_encoder(f"hf:{tmp_path}")
+    assert {part.dtype for part in opened.encoder.backbone.parameters()} == {torch.float32}
+    with torch.no_grad():
+        expected = model.float()(pixel_values=normalised(pixels(SIDE), MEAN, STD)).pooler_output
+    np.testing.assert_allclose(opened.encoder(pixels(SIDE)), expected.numpy(), atol=1e-6)
+
+
 def test_a_convolutional_network_of_hugging_face(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     config = transformers.ResNetConfig(

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
@@ -13,9 +15,10 @@ from bradd import inspection
 from bradd.data import Images, folder_images
 from bradd.data.resize import centre_view
 from bradd.errors import BraddError
-from bradd.inspection import inspect_images, inspect_pool
+from bradd.inspection import Inspection, inspect_images, inspect_pool
 from bradd.pool import Pool
-from bradd.select.perceptual_hash import differing_bits
+from bradd.select.perceptual_hash import differing_bits, perceptual_hash
+from bradd.select.thumbnail import SAME, largest_difference, thumbnails
 from planted import COPIES, SUSPECTED, plant
 
 
@@ -37,6 +40,34 @@ def test_broken_images_are_found_and_copies_hash_alike(photos: Path, workers: in
     hashes = dict(zip(names, seen.hashes[:, None], strict=True))
     for copy, original in COPIES.items():
         assert differing_bits(hashes[copy], hashes[original]) <= 4
+    small = dict(zip(names, seen.thumbnails[:, None], strict=True))
+    for copy, original in COPIES.items():
+        assert largest_difference(small[copy][0], small[original]) <= SAME
+
+
+def test_images_of_several_sizes_keep_what_belongs_to_them(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number, side in enumerate([40, 64, 40, 12, 64]):
+        pixels = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+    images = folder_images(tmp_path)
+    seen = inspect_images(images)
+    for index in range(5):
+        pixels = np.asarray(images.load(index)).transpose(2, 0, 1)[None]
+        np.testing.assert_array_equal(seen.thumbnails[index], thumbnails(pixels)[0])
+        assert seen.hashes[index] == perceptual_hash(pixels)[0]
+
+
+def test_images_stand_for_their_copies_unless_suspected_or_not_groupable() -> None:
+    seen = Inspection(
+        np.array(["", "", "blank", "", ""]),
+        np.array([0, 0, 0, 0, 2**64 - 1], dtype=np.uint64),
+        np.zeros((5, 3, 9, 9), dtype=np.uint8),
+    )
+    embeddings = np.array([[1.0, 0]] * 4 + [[0, 1]])
+    assert seen.stands_for(embeddings).tolist() == [0, 0, 2, 0, 4]
+    groupable = np.array([True, True, True, False, True])
+    assert seen.stands_for(embeddings, groupable).tolist() == [0, 0, 2, 3, 4]
 
 
 def test_noise_is_found_however_small_its_image_is(tmp_path: Path) -> None:
@@ -61,12 +92,17 @@ def test_a_pool_is_looked_at_once(
     assert again.reasons.tolist() == first.reasons.tolist()
     assert again.hashes.tolist() == first.hashes.tolist()
     assert again.hashes.dtype == np.uint64
+    np.testing.assert_array_equal(again.thumbnails, first.thumbnails)
+    assert again.thumbnails.dtype == np.uint8
 
 
 def test_a_damaged_file_is_named(photos: Path, tmp_path: Path) -> None:
     pool = Pool(photos, tmp_path / "run")
     (tmp_path / "run/inspection.parquet").write_bytes(b"nothing")
     with pytest.raises(BraddError, match=r"inspection.parquet cannot be read .* remove it"):
+        inspect_pool(pool)
+    pq.write_table(pa.table({"reason": [""], "hash": [0]}), tmp_path / "run/inspection.parquet")
+    with pytest.raises(BraddError, match=r"inspection.parquet has no column thumbnail: remove it"):
         inspect_pool(pool)
 
 

@@ -21,6 +21,7 @@ from bradd import (
     SimCLRViews,
     Uniform,
 )
+from bradd.commands.balance import balance
 from bradd.commands.evaluate import evaluate
 from bradd.commands.pretrain import pretrain
 from bradd.commands.report import report
@@ -76,6 +77,20 @@ def test_a_switch_needs_no_value() -> None:
     assert given_by("--resume") == {"resume": True}
     assert given_by("--overwrite", "--out=x") == {"overwrite": True, "out": "x"}
     assert given_by("--overwrite", "false") == {}
+
+
+def test_hyphens_in_names_are_underscores_and_values_stay() -> None:
+    assert parse(balance, ["--dry-run", "--out", "a-b"])["dry_run"] is True
+    assert given_by("--n-anchors", "3", "--out=a-b/--c", "--learning-rate=1e-3") == {
+        "n_anchors": 3,
+        "out": "a-b/--c",
+        "learning_rate": 0.001,
+    }
+    found = given_by("--selector=knn-distance", "--selector.k=7", "--generator.batch-size", "9")
+    assert found["selector"].k == 7
+    assert found["generator"].batch_size == 9
+    message = "bradd pretrain has no setting 'n_anchor'. Did you mean 'n_anchors'?"
+    assert mistake("--n-anchor=3") == message
 
 
 @pytest.mark.parametrize("name", ["Uniform", "uniform", "UNIFORM", "bradd.Uniform"])

@@ -11,7 +11,7 @@ from bradd.inspection import inspect_pool
 from bradd.pool import Pool
 from bradd.round_settings import RoundSettings
 from bradd.seeds import derive_seed
-from bradd.select import Selection, duplicates_of, select_guarded
+from bradd.select import Selection, select_guarded
 
 __all__ = ["Choice", "choose_anchors"]
 
@@ -74,7 +74,7 @@ def choose_anchors(
         seen = inspect_pool(pool, settings.num_workers)
         reasons = seen.reasons
         # A variation resembles its anchor on purpose and counts as a neighbour of it.
-        stands_for = duplicates_of(seen.hashes, embeddings, (reasons == "") & is_image)
+        stands_for = seen.stands_for(embeddings, is_image)
     candidates = (reasons == "") & (stands_for == np.arange(len(pool)))
     if settings.candidates == "images":
         candidates &= is_image

@@ -159,6 +159,7 @@ def _open_hugging_face(name: str) -> NamedEncoder:
             "preprocessor_config.json, as model.save_pretrained(FOLDER) and "
             "AutoImageProcessor.from_pretrained(NAME).save_pretrained(FOLDER) write them."
         ) from error
+    model.float()  # checkpoints in half precision are loaded as such
     size = _side(processor, name)
     backbone = _HuggingFaceBackbone(model, _pooling(model, loading["missing_keys"], size, name))
     facts = {

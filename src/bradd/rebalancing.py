@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -15,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from bradd.anchors import Choice, choose_anchors
+from bradd.clock import Clock
 from bradd.component import describe
 from bradd.console import say
 from bradd.embedding import Encoder, embed
@@ -54,7 +52,7 @@ def rebalance(pool: Pool, encoder: Encoder, cycle: int, settings: RoundSettings)
             "folder."
         )
     writer = pool.ledger.start_round(cycle)
-    clock = _Clock()
+    clock = Clock()
     fingerprint = encoder.fingerprint()
     views = writer.store_views(len(pool), encoder.image_size)
 
@@ -70,10 +68,11 @@ def rebalance(pool: Pool, encoder: Encoder, cycle: int, settings: RoundSettings)
             inspect=inspect,
             description=f"cycle {cycle}: embed",
         )
+    device = next(encoder.backbone.parameters()).device
+    settings.selector.device = settings.generator.device = device
     with clock("select"):
         choice = choose_anchors(pool, embeddings, cycle, settings)
     selection = choice.selection
-    settings.generator.device = next(encoder.backbone.parameters()).device
     with clock("fit_generator"):
         settings.generator.fit(
             _StoredViews(views[: len(pool.images)]),
@@ -131,22 +130,6 @@ def _report(summary: dict[str, Any], pool: int) -> None:
         )
     for note in summary["notes"]:
         log.warning("cycle %d: %s", cycle, note)
-
-
-class _Clock:
-    """Seconds spent in each stage."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            spent = time.perf_counter() - start
-            self.seconds[name] = round(self.seconds.get(name, 0.0) + spent, 3)
 
 
 class _StoredViews(Dataset[tuple[Tensor, int]]):

@@ -78,14 +78,15 @@ def parse(function: Callable[..., Any], arguments: list[str]) -> dict[str, Any]:
     """The function's arguments from a command line.
 
     Beyond what jsonargparse reads: a switch without a value is on, components go by their class
-    names in any case, a component's settings may stand alone or before its name, and what is given
-    on the command line goes before what a YAML file says, wherever `--config` stands.
+    names in any case, a component's settings may stand alone or before its name, hyphens in the
+    name of a setting are underscores, and what is given on the command line goes before what a YAML
+    file says, wherever `--config` stands.
 
     Raises:
         BraddError: A setting is unknown or its value is wrong; a near name is suggested.
     """
     parser = command_parser(function)
-    pairs = _split_values(_switches(arguments, parser))
+    pairs = _split_values(_switches(_underscored(arguments), parser))
     for name, value in pairs:
         if name == "--config" and value is not None:
             read_settings(Path(value))
@@ -114,6 +115,17 @@ def _build(parser: CommandParser, parsed: Any) -> dict[str, Any]:
         raise next((e for e in _causes(error) if isinstance(e, BraddError)), error) from None
     settings.pop("config", None)
     return settings
+
+
+def _underscored(arguments: list[str]) -> list[str]:
+    """`--dry-run` as `--dry_run`; values stay as they are."""
+    renamed = []
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if name.startswith("--"):
+            argument = f"--{name[2:].replace('-', '_')}{equals}{value}"
+        renamed.append(argument)
+    return renamed
 
 
 def _switches(arguments: list[str], parser: CommandParser) -> list[str]:

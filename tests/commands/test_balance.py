@@ -20,7 +20,7 @@ from bradd.cli import main
 from bradd.commands.balance import balance
 from bradd.errors import BraddError
 from bradd.ranking import Ranking, rank
-from bradd.select import KNNDistance, Rare
+from bradd.select import Band, KNNDistance, Rare
 from bradd.signature import parse
 from planted import COPIES, PICTURES, SUSPECTED, plant
 
@@ -83,15 +83,32 @@ def test_the_table_has_a_row_for_every_readable_image(out: Path, ranking: Rankin
     assert {table["rank"][row] for row in candidates} == set(range(1, PICTURES + 2))
 
 
-def test_anchors_have_rank_name_score_and_path(out: Path, ranking: Ranking, planted: Path) -> None:
+def test_anchors_have_order_rank_name_score_and_path(
+    out: Path, ranking: Ranking, planted: Path
+) -> None:
     with (out / "anchors.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["rank"] for row in rows] == [str(place) for place in range(1, 7)]
+    for column in ("order", "rank"):
+        assert [row[column] for row in rows] == [str(place) for place in range(1, 7)]
     assert [row["name"] for row in rows] == [ranking.names[row] for row in ranking.anchors]
     assert [row["path"] for row in rows] == [str(planted / row["name"]) for row in rows]
     assert all(float(a["score"]) >= float(b["score"]) for a, b in itertools.pairwise(rows))
     with (out / "unreadable.csv").open(newline="") as file:
         assert [row["name"] for row in csv.DictReader(file)] == ["cut.png", "text.jpg"]
+
+
+def test_a_rank_means_the_same_in_both_tables(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(200, 4))
+    found = rank(embeddings=values, selector=Band(), n_anchors=5)
+    found.write(tmp_path)
+    scores = pq.read_table(tmp_path / "scores.parquet").to_pydict()
+    with (tmp_path / "anchors.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["order", "rank", "name", "score", "path"]
+    assert [int(row["order"]) for row in rows] == [1, 2, 3, 4, 5]
+    ranks = [scores["rank"][scores["name"].index(row["name"])] for row in rows]
+    assert [int(row["rank"]) for row in rows] == ranks
+    assert ranks != sorted(ranks)
 
 
 def test_what_was_done_is_written_down(out: Path, ranking: Ranking, planted: Path) -> None:
@@ -148,6 +165,47 @@ def test_overwrite_replaces_a_ranking_and_nothing_else(
     assert {path.name for path in copy.iterdir()} == FILES | {"notes.txt"}
 
 
+def test_overwrite_leaves_what_is_no_ranking(tmp_path: Path) -> None:
+    found = rank(embeddings=np.random.default_rng(0).normal(size=(40, 4)))
+    mine = {name: f"my {name}" for name in ("report.html", "scores.parquet", "notes.txt")}
+    for name, text in mine.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(BraddError, match=r"holds scores.parquet, report.html but no balance.json"):
+        found.write(tmp_path, overwrite=True)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == mine
+    for name in ("report.html", "scores.parquet"):
+        (tmp_path / name).unlink()
+    found.write(tmp_path, overwrite=True)
+    assert {path.name for path in tmp_path.iterdir()} == FILES | {"notes.txt"}
+
+
+def test_a_full_disk_leaves_no_ranking_that_looks_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = rank(embeddings=np.random.default_rng(0).normal(size=(40, 4)))
+    found.write(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full(path: Path, content: str | bytes) -> None:
+        raise BraddError("The disk is full")
+
+    monkeypatch.setattr("bradd.ranking_folder.write_atomically", full)
+    with pytest.raises(BraddError, match="disk is full"):
+        found.write(tmp_path, overwrite=True)
+    del before["balance.json"]
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("inside", [".", "ranked", "ranked/now"])
+def test_a_ranking_is_not_written_among_the_images(
+    planted: Path, settings: dict[str, Any], inside: str
+) -> None:
+    before = sorted(planted.rglob("*"))
+    message = refused(**settings | {"out": planted / inside, "overwrite": True})
+    assert "lies inside data" in message
+    assert sorted(planted.rglob("*")) == before
+
+
 def test_what_cannot_be_is_said_before_any_image_is_read(
     settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,7 +223,11 @@ def test_what_cannot_be_is_said_before_any_image_is_read(
     np.save(tmp_path / "e.npy", np.zeros((3, 2)))
     by_file = {"encoder": None, "weights": None, "embeddings": tmp_path / "e.npy"}
     assert "has 3 rows, but there are 69 images" in refused(**given | by_file)
-    assert not list((tmp_path / "new").glob("*"))
+    assert "no such file" in refused(**given | by_file | {"embeddings": "none.npy"})
+    assert "neither a file or folder" in refused(**given | {"data": str(tmp_path / "none")})
+    assert "cannot hold a ranking" in refused(**given | {"out": tmp_path / "e.npy" / "new"})
+    assert "cannot hold a ranking" in refused(**given | {"out": tmp_path / ("n" * 300)})
+    assert [path.name for path in tmp_path.iterdir()] == ["e.npy"]
 
 
 def test_embeddings_alone_are_ranked_from_a_file(tmp_path: Path) -> None:

@@ -23,14 +23,23 @@ def images(names: list[str]) -> ArrayImages:
     return ArrayImages(np.zeros((len(names), 2, 2), np.uint8), names)
 
 
-def write(file: Path, values: np.ndarray, fixed: bool = True, **columns: list[str]) -> Path:
-    lists = (
-        pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
-        if fixed
-        else pa.array(values.tolist())
-    )
-    pq.write_table(pa.table({"embedding": lists, **columns}), file)
+LAYOUTS = {
+    "fixed": pa.list_(pa.float32(), 3),
+    "variable": pa.list_(pa.float64()),
+    "large": pa.large_list(pa.float16()),
+}
+
+
+def write(
+    file: Path, values: np.ndarray, layout: str = "fixed", rows: int = 9, **columns: list[str]
+) -> Path:
+    table = pa.table({"embedding": lists_of(values, LAYOUTS[layout]), **columns})
+    pq.write_table(table, file, row_group_size=rows)
     return file
+
+
+def lists_of(values: np.ndarray, kind: pa.DataType) -> pa.Array:
+    return pa.array(list(values.astype(kind.value_type.to_pandas_dtype())), kind)
 
 
 def refused(source: object, names: list[str] = NAMES) -> str:
@@ -46,13 +55,13 @@ def test_npy_rows_are_in_the_order_of_the_images(tmp_path: Path) -> None:
     assert np.array_equal(found.values, VALUES)
 
 
-@pytest.mark.parametrize("fixed", [True, False], ids=["fixed", "variable"])
-@given(st.permutations(range(4)))
+@pytest.mark.parametrize("layout", LAYOUTS)
+@given(order=st.permutations(range(4)), rows=st.integers(1, 4))
 def test_parquet_rows_are_matched_by_name(
-    tmp_path_factory: pytest.TempPathFactory, fixed: bool, order: list[int]
+    tmp_path_factory: pytest.TempPathFactory, layout: str, order: list[int], rows: int
 ) -> None:
     path = tmp_path_factory.mktemp("e") / "e.parquet"
-    write(path, VALUES[order], fixed, name=[NAMES[row] for row in order])
+    write(path, VALUES[order], layout, rows, name=[NAMES[row] for row in order])
     assert np.array_equal(read_embeddings(path).of(images(NAMES)).values, VALUES)
 
 
@@ -73,6 +82,17 @@ def test_another_number_of_rows_is_said_with_both_numbers(tmp_path: Path) -> Non
     np.save(tmp_path / "e.npy", VALUES)
     assert "has 4 rows, but there are 3 images" in refused(tmp_path / "e.npy", NAMES[:3])
     assert "sorted names" in refused(VALUES[:2])
+
+
+@pytest.mark.parametrize("kind", LAYOUTS.values(), ids=LAYOUTS)
+def test_a_column_in_several_chunks_is_read_chunk_by_chunk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: pa.DataType
+) -> None:
+    parts = [lists_of(VALUES, kind).slice(*part) for part in ((0, 1), (1, 0), (1, 3))]
+    table = pa.table({"embedding": pa.chunked_array(parts)})
+    pq.write_table(table, tmp_path / "e.parquet")
+    monkeypatch.setattr(pq, "read_table", lambda *_, **__: table)
+    assert np.array_equal(read_embeddings(tmp_path / "e.parquet").values, VALUES)
 
 
 def test_missing_additional_and_repeated_names_are_named(tmp_path: Path) -> None:
@@ -109,8 +129,14 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     assert "no column 'embedding', only vector" in refused(tmp_path / "v.parquet")
     pq.write_table(pa.table({"embedding": [1.0]}), tmp_path / "n.parquet")
     assert "holds double, not lists" in refused(tmp_path / "n.parquet")
-    pq.write_table(pa.table({"embedding": [[1.0], [1.0, 2.0]]}), tmp_path / "l.parquet")
-    assert "must all have one length" in refused(tmp_path / "l.parquet")
+    for lists in ([[1.0], [1.0, 2.0]], [[1.0], None]):
+        pq.write_table(pa.table({"embedding": lists}), tmp_path / "l.parquet")
+        assert "must all have one length, not 1, " in refused(tmp_path / "l.parquet")
+    pq.write_table(pa.table({"embedding": [["a"]]}), tmp_path / "s.parquet")
+    assert "hold string, not numbers" in refused(tmp_path / "s.parquet")
+    empty = pa.table({"embedding": pa.array([], LAYOUTS["large"])})
+    pq.write_table(empty, tmp_path / "none.parquet")
+    assert "must be a matrix" in refused(tmp_path / "none.parquet")
 
 
 def test_a_pickle_in_an_npy_file_is_not_run(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from bradd.embedding import Encoder
 from bradd.errors import BraddError
 from bradd.ranking import Ranking, rank
 from bradd.round_settings import usual_anchors
-from bradd.select import KNNDistance, Rare, Uniform
+from bradd.select import Band, KNNDistance, Rare, Uniform
 from planted import COPIES, PICTURES, SUSPECTED
 from samples import SIZE, TinyBackbone, picture
 
@@ -166,6 +166,16 @@ def test_as_text_it_says_what_is_rare(ranking: Ranking) -> None:
     assert f"{READABLE} images, 5 of them anchors by Rare(neighbourhood=None, draws=3): " in text
     assert "groups of fewer than 5 images count as rare" in text
     assert ranking.names[ranking.anchors[0]] in text
+
+
+def test_anchors_that_do_not_follow_the_score_are_not_called_the_most_under_represented() -> None:
+    by_score = rank(embeddings=points(200), n_anchors=5)
+    assert by_score.best_first
+    assert "the most under-represented:" in str(by_score)
+    band = rank(embeddings=points(200), selector=Band(), n_anchors=5)
+    assert not band.best_first
+    assert "most under-represented" not in str(band)
+    assert "the first chosen, not by score alone:" in str(band)
 
 
 def test_fewer_possible_anchors_than_wanted_are_noted(planted: Path) -> None:

@@ -75,7 +75,8 @@ def test_every_gallery_shows_its_images(html: str, ranking: Ranking) -> None:
 def test_the_header_says_what_made_the_ranking(html: str, ranking: Ranking) -> None:
     text = text_of(Page(html))
     for expected in (
-        f"{len(ranking)} images, embedded by TinyBackbone and ranked by KNNDistance(k=5): k = 5",
+        f"{len(ranking)} images, embedded by TinyBackbone and ranked by Rare(neighbourhood=None, "
+        "draws=3): groups of fewer than 5 images count as rare",
         "distances are exact to all images",
         "Signal: not measured",
         ranking.facts["encoder"]["fingerprint"],
@@ -121,7 +122,11 @@ def test_a_selection_that_does_not_follow_a_score_has_no_cut() -> None:
     values = np.random.default_rng(0).normal(size=(40, 5))
     found = rank(embeddings=values, n_anchors=3)
     other = replace(found, anchors=found.order[10:13])
-    assert "so there is no cut" in text_of(Page(ranking_page(other, "values")))
+    text = text_of(Page(ranking_page(other, "values")))
+    assert "so there is no cut" in text
+    assert "most under-represented" not in text
+    assert "in the order in which they were chosen" in text
+    assert "the most under-represented" in text_of(Page(ranking_page(found, "values")))
     equal = rank(embeddings=np.ones((40, 5)), n_anchors=3)
     assert "so there is no cut" in text_of(Page(ranking_page(equal, "equal")))
     assert "cut" in ranking_page(rank(embeddings=values, selector=Uniform()), "drawn")

@@ -29,7 +29,8 @@ def test_near_copies_do_not_hide_an_outlier() -> None:
     embeddings, hashes = around_an_outlier(copies=6)
     plain = KNNDistance(5).select(embeddings, 5, seed=0)
     assert plain.indices.max() < 100  # neither the outlier nor a copy of it
-    stands_for = duplicates_of(hashes, embeddings)
+    small = np.zeros((len(hashes), 3, 9, 9), dtype=np.uint8)  # they object to nothing
+    stands_for = duplicates_of(hashes, small, embeddings)
     guarded = select_guarded(
         KNNDistance(5),
         embeddings,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import faiss
 import numpy as np
@@ -87,10 +88,11 @@ def test_a_reference_alone_is_searched(points: np.ndarray, k: int, data: st.Data
     )
 
 
-def on_torch(base: np.ndarray, _: str | None) -> list[module._Pass]:
+def on_torch(base: np.ndarray, _: str | torch.device | None) -> module._Plan:
     """The search that a GPU makes, on the processor."""
     search = DeviceCandidates(base, "cpu")
-    return [module._Pass(search, 3), module._Pass(partial(search, precision="highest"), 9)]
+    highest = partial(search, precision="highest")
+    return module._Plan([module._Pass(search, 3), module._Pass(highest, 9)], [])
 
 
 @settings(max_examples=40, deadline=None)
@@ -100,7 +102,7 @@ def test_the_search_for_gpus_equals_brute_force(
 ) -> None:
     k = min(k, len(points) - 1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_passes", on_torch)
+        patch.setattr(module, "_plan", on_torch)
         found = neighbour_distances(points, k, normalise=normalise)
     np.testing.assert_allclose(found, brute_force(points, k, normalise), **CLOSE)
 
@@ -117,7 +119,7 @@ def clustered(rows: int, width: int) -> np.ndarray:
 @pytest.mark.parametrize("path", ["faiss", "torch"])
 def test_equals_scikit_learn_at_5000_rows(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if path == "torch":
-        monkeypatch.setattr(module, "_passes", on_torch)
+        monkeypatch.setattr(module, "_plan", on_torch)
     points = clustered(5000, 24)
     found = neighbour_distances(points, 7, normalise=False)
     exact = points.astype(np.float64)
@@ -170,8 +172,8 @@ def test_the_programs_matmul_precision_changes_nothing(
     precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     points = clustered(400, 32)
-    for passes in (module._passes, on_torch):
-        monkeypatch.setattr(module, "_passes", passes)
+    for passes in (module._plan, on_torch):
+        monkeypatch.setattr(module, "_plan", passes)
         before = neighbour_distances(points, 5)
         with matmul_precision(precision):
             np.testing.assert_array_equal(neighbour_distances(points, 5), before)
@@ -189,7 +191,7 @@ def test_rounded_products_do_not_hide_neighbours(monkeypatch: pytest.MonkeyPatch
 
     points = clustered(600, 48)
     expected = brute_force(points, 5)
-    monkeypatch.setattr(module, "_passes", on_torch)
+    monkeypatch.setattr(module, "_plan", on_torch)
     monkeypatch.setattr(torch, "addmm", rounded)
     np.testing.assert_allclose(neighbour_distances(points, 5), expected, **CLOSE)
     monkeypatch.setattr(exact_search, "possible_error", lambda *_: 0.0)
@@ -243,6 +245,58 @@ def test_a_gpu_finds_what_the_processor_finds(precision: str) -> None:
     with matmul_precision(precision):
         found = neighbour_distances(points, 5, device="cuda")
     np.testing.assert_allclose(found, neighbour_distances(points, 5), **CLOSE)
+
+
+def tight_clusters(rows: int, width: int, spread: float) -> np.ndarray:
+    """Far tighter than they are apart: most rows are within the rounding of each other."""
+    rng = np.random.default_rng(6)
+    points = rng.normal(size=(3, width))[rng.integers(0, 3, rows)]
+    return (points + spread * rng.normal(size=(rows, width))).astype(np.float32)
+
+
+@pytest.mark.parametrize("path", ["faiss", "torch"])
+@pytest.mark.parametrize("spread", [1e-2, 1e-4, 1e-6])
+def test_tight_clusters_are_searched_about_their_own_centres(
+    path: str, spread: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if path == "torch":
+        monkeypatch.setattr(module, "_plan", on_torch)
+    left = []
+    search = module.search_locally
+
+    def counted(*arguments: Any) -> np.ndarray:
+        left.append((len(arguments[1]), len(search(*arguments))))
+        return np.array([], np.int64)  # nothing is repaired behind it
+
+    monkeypatch.setattr(module, "search_locally", counted)
+    points = tight_clusters(1500, 256, spread)
+    np.testing.assert_allclose(neighbour_distances(points, 5), brute_force(points, 5), **CLOSE)
+    [(unsure, ungrouped)] = left
+    assert ungrouped == 0
+    assert spread > 1e-3 or unsure > 1000
+
+
+def test_a_subsample_of_tight_clusters_is_searched_as_exactly() -> None:
+    points = tight_clusters(1500, 64, 1e-4)
+    reference = np.random.default_rng(0).permutation(1500)[:700]
+    np.testing.assert_allclose(
+        neighbour_distances(points, 5, reference=reference),
+        brute_force(points, 5, reference=reference),
+        **CLOSE,
+    )
+
+
+def test_tight_groups_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = tight_clusters(1500, 64, 1e-3)
+    found = neighbour_distances(points, 5)
+    monkeypatch.setattr(module, "search_locally", lambda exact, unsure, *_: unsure)
+    np.testing.assert_array_equal(neighbour_distances(points, 5), found)
+
+
+@pytest.mark.parametrize("shape", [(0, 4), (4, 0), (0, 0)])
+def test_empty_embeddings_are_refused(shape: tuple[int, int]) -> None:
+    with pytest.raises(BraddError, match="empty"):
+        neighbour_distances(np.empty(shape, np.float32), 1)
 
 
 def test_faiss_alone_would_miss_near_duplicates() -> None:

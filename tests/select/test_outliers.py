@@ -146,9 +146,19 @@ def test_planted_rows_come_first_where_they_are_no_more_than_k() -> None:
     assert set(top_outliers(points, 3, 2).indices) == {37, 2500, 4000}
 
 
+def test_tight_clusters_are_searched_whole() -> None:
+    rng = np.random.default_rng(8)
+    points = rng.normal(size=(2, 64))[rng.integers(0, 2, 6000)]
+    points += 1e-4 * rng.normal(size=points.shape)
+    found = top_outliers(points, 50, 5)
+    assert found.verified == 6000
+    distances = neighbour_distances(points, 5)[:, -1]
+    np.testing.assert_array_equal(found.distances, distances[found.indices])
+
+
 @pytest.mark.parametrize("n", [0, 81])
 def test_an_impossible_number_is_refused(n: int) -> None:
-    with pytest.raises(BraddError, match=f"n_anchors is {n}, but 80 of 80"):
+    with pytest.raises(BraddError, match=f"^n is {n}, but 80 of 80"):
         top_outliers(clustered(6, 80, 4), n, 5)
 
 
@@ -156,6 +166,12 @@ def test_an_impossible_number_is_refused(n: int) -> None:
 def test_an_impossible_k_is_refused(k: int) -> None:
     with pytest.raises(BraddError, match="at least k \\+ 1 images"):
         top_outliers(clustered(6, 80, 4), 3, k)
+
+
+@pytest.mark.parametrize("shape", [(0, 4), (80, 0)])
+def test_empty_embeddings_are_refused(shape: tuple[int, int]) -> None:
+    with pytest.raises(BraddError, match="empty"):
+        top_outliers(np.empty(shape, np.float32), 3, 5)
 
 
 def test_values_that_are_not_finite_are_refused_by_row() -> None:

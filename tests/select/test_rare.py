@@ -49,6 +49,14 @@ def test_small_neighbourhoods_are_searched_among_all_rows(neighbourhood: int) ->
     assert selection.signal is None
 
 
+def test_the_size_of_the_subsample() -> None:
+    assert Rare(100).subsample(600) == 30
+    assert Rare(100).subsample(601) == 31  # no fewer than 5 of a neighbourhood
+    assert Rare(15).subsample(600) is None
+    assert Rare(16).subsample(600) == 188
+    assert Rare().subsample(1_000_000) == 5_000
+
+
 def test_subsamples_stand_for_the_whole() -> None:
     points = clump_among_many(30)
     n = 150

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +17,9 @@ from bradd.select import (
     Rare,
     ScoreSelector,
     Uniform,
+    device_candidates,
 )
+from bradd.select.device_candidates import DeviceCandidates
 
 POINTS = np.random.default_rng(0).normal(size=(400, 8)).astype(np.float32)
 
@@ -143,6 +146,31 @@ def test_fewer_images_are_refused(selector: ScoreSelector) -> None:
 def test_an_impossible_number_is_refused_by_name(selector: ScoreSelector, n: int) -> None:
     with pytest.raises(BraddError, match=f"n_anchors is {n}, but 400 of 400"):
         selector.select(POINTS, n, seed=0)
+
+
+@pytest.mark.parametrize("selector", [KNNDistance(3), Rare(12), Rare(80), Band(Rare(80), 0.0, 1.0)])
+def test_the_device_is_searched_on_and_changes_no_score(
+    selector: ScoreSelector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = selector.score(POINTS, seed=1)
+    made = []
+
+    class OnProcessor(DeviceCandidates):
+        def __init__(self, base: np.ndarray, device: str | torch.device) -> None:
+            made.append(device)
+            super().__init__(base, "cpu")
+
+    monkeypatch.setattr(device_candidates, "DeviceCandidates", OnProcessor)
+    monkeypatch.setattr(selector, "device", torch.device("cuda"))
+    np.testing.assert_allclose(selector.score(POINTS, seed=1), expected, rtol=1e-5)
+    assert set(made) == {torch.device("cuda")}
+
+
+@every_selector
+@pytest.mark.parametrize("shape", [(0, 4), (400, 0)])
+def test_empty_embeddings_are_refused(selector: ScoreSelector, shape: tuple[int, int]) -> None:
+    with pytest.raises(BraddError, match="empty"):
+        selector.score(np.empty(shape, np.float32))
 
 
 @every_selector

@@ -8,7 +8,7 @@ from bradd.console import console_on, say
 from bradd.data import NAMES
 from bradd.errors import BraddError
 from bradd.ranking import Ranking, rank
-from bradd.ranking.files import check_ranking_folder, write_ranking
+from bradd.ranking_folder import check_ranking_folder, write_ranking
 from bradd.run_settings import MAX_UNREADABLE
 from bradd.select import Selector
 from bradd.signature import checked
@@ -41,7 +41,7 @@ def balance(
     Args:
         data: A folder (searched recursively), a text file of paths, or digits, fashion-mnist or
             cifar10. May be left out with embeddings: then no image is decoded, guarded or shown.
-        out: The folder to write to.
+        out: The folder to write to, outside data.
         encoder: What embeds the images: timm:NAME, hf:NAME_OR_FOLDER (Hugging Face; needs
             bradd[hf]), or run:FOLDER (a run of bradd pretrain, or its backbone.safetensors).
         weights: A file of weights for a timm encoder. Default: those that timm publishes.
@@ -56,7 +56,7 @@ def balance(
         num_workers: Processes that decode.
         max_unreadable: Share of unreadable images that is left out and listed rather than refused.
         dry_run: Score and select only. Needed: generating variations is not part of this version.
-        overwrite: Replace the ranking in `out`.
+        overwrite: Replace the ranking in `out`; other files there are left.
 
     Returns:
         The folder written to.
@@ -76,6 +76,7 @@ def balance(
     folder = Path(out).expanduser()
     if selector is not None:
         selector = checked(balance, {"selector": selector})["selector"]
+    _check_outside(folder, data)
     check_ranking_folder(folder, overwrite=overwrite)
     with console_on():
         ranking = rank(
@@ -94,6 +95,17 @@ def balance(
         page = write_ranking(ranking, folder, overwrite=overwrite)
         _say(ranking, page)
     return folder
+
+
+def _check_outside(folder: Path, data: str | Path | None) -> None:
+    if not data or data in NAMES:
+        return
+    images = Path(data).expanduser()
+    if images.is_dir() and folder.resolve().is_relative_to(images.resolve()):
+        raise BraddError(
+            f"out ({folder}) lies inside data ({data}): a ranking is kept apart from the images. "
+            "Choose a folder outside."
+        )
 
 
 def _say(ranking: Ranking, page: Path) -> None:

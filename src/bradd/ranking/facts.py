@@ -15,7 +15,6 @@ from bradd.component import describe, settings_of
 from bradd.ranking.ranking import Ranking
 from bradd.ranking.subject import Subject
 from bradd.select import KNNDistance, Rare, Selector
-from bradd.select.rare import NEIGHBOURS
 
 __all__ = ["facts_of"]
 
@@ -99,12 +98,11 @@ def _neighbourhood(selector: Selector, rows: int) -> tuple[str | None, str | Non
     if isinstance(selector, KNNDistance):
         return f"k = {selector.k}, of all {rows:,} images", "to all images"
     if isinstance(selector, Rare):
-        neighbourhood = selector.neighbourhood_of(rows)
-        sample = -(-NEIGHBOURS * rows // neighbourhood)
-        what = f"groups of fewer than {neighbourhood:,} images count as rare"
-        if selector.draws * sample >= rows:
+        what = f"groups of fewer than {selector.neighbourhood_of(rows):,} images count as rare"
+        size = selector.subsample(rows)
+        if size is None:
             return what, "to all images"
-        return what, f"to {selector.draws} random subsamples of {sample:,} images"
+        return what, f"to {selector.draws} random subsamples of {size:,} images"
     return None, None
 
 

@@ -23,6 +23,8 @@ FORMS = (
     "Give a .npy file of a matrix [N, D], or a .parquet file with a column 'embedding' of lists of "
     "D numbers and, if they are not in the order of the images, a column 'name' or 'path'."
 )
+# Parquet lists of any of Arrow's layouts: which one depends on the library that wrote the file.
+LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 SHOWN = 5  # how many rows or names an error message lists
 
 
@@ -145,18 +147,38 @@ def _read_parquet(path: Path, source: str) -> tuple[npt.NDArray[np.generic], lis
         table = pq.read_table(path, columns=["embedding", *([named] if named else [])])
     except (pa.ArrowException, OSError) as error:
         raise BraddError(f"{source} cannot be read: {error}") from error
-    column = table["embedding"].combine_chunks()
-    if not (pa.types.is_fixed_size_list(column.type) or pa.types.is_list(column.type)):
-        raise BraddError(f"{source}: the column 'embedding' holds {column.type}, not lists.")
-    lengths = pc.unique(pc.list_value_length(column)).to_pylist()
-    if len(lengths) != 1 or lengths[0] is None:
+    names = None if named is None else [str(name) for name in table[named].to_pylist()]
+    return _matrix(table["embedding"], source), names
+
+
+def _matrix(column: pa.ChunkedArray, source: str) -> npt.NDArray[np.float32]:
+    """A column of lists of one length D as float32 `[N, D]`; chunk by chunk, as it may be large."""
+    kind = column.type
+    if not any(is_list(kind) for is_list in LISTS):
+        raise BraddError(f"{source}: the column 'embedding' holds {kind}, not lists.")
+    if not (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)):
+        raise BraddError(
+            f"{source}: the lists in the column 'embedding' hold {kind.value_type}, not numbers."
+        )
+    lengths = list(
+        dict.fromkeys(
+            length
+            for chunk in column.chunks
+            for length in pc.unique(pc.list_value_length(chunk)).to_pylist()
+        )
+    )
+    if len(lengths) > 1 or None in lengths:
         raise BraddError(
             f"{source}: the lists in the column 'embedding' must all have one length, not "
             f"{_few(['none' if length is None else str(length) for length in lengths])}."
         )
-    values = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), lengths[0])
-    names = None if named is None else [str(name) for name in table[named].to_pylist()]
-    return values, names
+    values = np.empty((len(column), lengths[0] if lengths else 0), dtype=np.float32)
+    start = 0
+    for chunk in column.chunks:
+        rows = values[start : start + len(chunk)]
+        rows[:] = chunk.flatten().to_numpy(zero_copy_only=False).reshape(rows.shape)
+        start += len(chunk)
+    return values
 
 
 def _relative(names: Sequence[str], images: Images) -> list[str]:

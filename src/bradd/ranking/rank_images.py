@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
+from bradd.clock import Clock
 from bradd.component import describe
 from bradd.data import Images
 from bradd.embedding import Encoder
@@ -19,9 +18,9 @@ from bradd.ranking.facts import facts_of
 from bradd.ranking.ranking import Ranking
 from bradd.ranking.subject import open_subject
 from bradd.round_settings import usual_anchors
+from bradd.run_settings import MAX_UNREADABLE
 from bradd.seeds import derive_seed
 from bradd.select import Rare, Selector
-from bradd.select.duplicates import duplicates_of
 from bradd.select.guarded import select_guarded
 
 __all__ = ["DEFAULT_SELECTOR", "rank"]
@@ -41,7 +40,7 @@ def rank(
     seed: int = 0,
     batch_size: int = 64,
     num_workers: int = 0,
-    max_unreadable: float = 0.01,
+    max_unreadable: float = MAX_UNREADABLE,
 ) -> Ranking:
     """Rank images by how under-represented they are, and select anchors. Writes no files.
 
@@ -75,28 +74,29 @@ def rank(
     selector = DEFAULT_SELECTOR if selector is None else selector
     subject = open_subject(images, encoder, embeddings, weights)
     _check(len(subject), selector, n_anchors, batch_size)
-    clock = _Clock()
+    clock = Clock()
     with clock("check"):
         subject, checked = subject.readable(num_workers, max_unreadable)
     rows = len(subject)
     reasons: npt.NDArray[np.str_] = np.full(rows, "")
     stands_for = np.arange(rows)
-    hashes = None
+    seen = None
     if guard and subject.images is not None and checked is not None:
         with clock("guard"):
             seen = inspect_images(subject.images, num_workers)
-            reasons, hashes = seen.reasons, seen.hashes
+            reasons = seen.reasons
     with clock("embed"):
         values = subject.embed(batch_size, num_workers)
     wanted = usual_anchors(rows) if n_anchors is None else n_anchors
     with clock("select"):
-        if hashes is not None:
-            stands_for = duplicates_of(hashes, values, candidates=reasons == "")
+        if seen is not None:
+            stands_for = seen.stands_for(values)
+        selector.device = "cuda" if torch.cuda.is_available() else None
         possible = int(((stands_for == np.arange(rows)) & (reasons == "")).sum())
         selection = select_guarded(
             selector,
             values,
-            max(1, min(wanted, possible)),
+            max(1, min(wanted, selector.most_anchors(possible))),
             derive_seed(seed, "rank"),
             reasons=reasons,
             stands_for=stands_for,
@@ -125,21 +125,13 @@ def _check(rows: int, selector: Selector, n_anchors: int | None, batch_size: int
             f"n_anchors is {n_anchors}, but there are {rows:,} images: choose a number from 1 to "
             "that."
         )
+    if n_anchors is not None and n_anchors > selector.most_anchors(rows):
+        raise BraddError(
+            f"n_anchors is {n_anchors}, but {describe(selector)} chooses at most "
+            f"{selector.most_anchors(rows)} of {rows:,} images: choose fewer."
+        )
     if rows < selector.minimum_images():
         raise BraddError(
             f"{describe(selector)} needs at least {selector.minimum_images()} images; there are "
             f"{rows}. Add images, or choose another selector or smaller settings of it."
         )
-
-
-class _Clock:
-    """Seconds spent in each stage."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        self.seconds[name] = round(time.perf_counter() - start, 3)

@@ -27,7 +27,7 @@ class Ranking:
     Attributes:
         names: Of the N readable images.
         scores: Larger means more under-represented, float64 `[N]`.
-        anchors: Rows of the images selected, best first, int64 `[n]`.
+        anchors: Rows of the images selected, in the order in which they were chosen, int64 `[n]`.
         reasons: Why an image must not be an anchor ("blank", "noise", ...), else `""`; str `[N]`.
         stands_for: The row that stands for each one's group of duplicates, itself if it has none;
             int64 `[N]`.
@@ -72,9 +72,15 @@ class Ranking:
         ranks[self.order] = np.arange(1, len(self.order) + 1)
         return ranks
 
+    @property
+    def best_first(self) -> bool:
+        """Whether the anchors are the first of `order`; selectors such as `Band` choose others."""
+        return np.array_equal(self.anchors, self.order[: len(self.anchors)])
+
     def __str__(self) -> str:
         counts, selector = self.facts["counts"], self.facts["selector"]
         best = [f"    {self.scores[row]:.4f}  {self.names[row]}" for row in self.anchors[:SHOWN]]
+        which = "most under-represented" if self.best_first else "first chosen, not by score alone"
         means = f": {selector['neighbourhood']}" if selector["neighbourhood"] else ""
         return "\n".join(
             [
@@ -82,7 +88,7 @@ class Ranking:
                 f"{selector['name']}{means}",
                 f"  suspected broken: {counts['suspected']:,}, copies: {counts['copies']:,}, "
                 f"unreadable: {counts['unreadable']:,}",
-                "  the most under-represented:",
+                f"  the {which}:",
                 *best,
             ]
         )
@@ -92,7 +98,7 @@ class Ranking:
 
         Args:
             folder: Made if it does not exist.
-            overwrite: Replace the ranking that it holds.
+            overwrite: Replace the ranking that it holds; other files there are left.
 
         Returns:
             The page's path.
@@ -100,8 +106,8 @@ class Ranking:
         Raises:
             BraddError: The folder holds something, or cannot be written to.
         """
-        # Only here: a page and its figures are not needed to rank.
-        from bradd.ranking.files import write_ranking
+        # Only here: to rank needs no page, and the page is one of a ranking.
+        from bradd.ranking_folder import write_ranking
 
         return write_ranking(self, Path(folder), overwrite=overwrite)
 

@@ -59,6 +59,7 @@ def ranking_page(ranking: Ranking, name: str) -> str:
         details=_details(ranking),
         histogram=histograms[0] if histograms else None,
         histogram_figure=_figure(histograms),
+        best_first=ranking.best_first,
         anchors=_shown(ranking, ranking.anchors[:ANCHORS_SHOWN]),
         anchors_total=len(ranking.anchors),
         typical=_shown(ranking, order[::-1][:TYPICAL_SHOWN]),
@@ -86,7 +87,7 @@ def _key_numbers(ranking: Ranking) -> list[tuple[str, str, str]]:
     counts = ranking.facts["counts"]
     numbers = [
         ("Images", number(counts["images"]), "scored"),
-        ("Anchors", number(counts["anchors"]), "the most under-represented"),
+        ("Anchors", number(counts["anchors"]), _which(ranking)),
     ]
     if ranking.facts["guard"]:
         reasons = ", ".join(f"{count:,} {why}" for why, count in counts["reasons"].items())
@@ -99,6 +100,10 @@ def _key_numbers(ranking: Ranking) -> list[tuple[str, str, str]]:
         numbers.append(("Signal", between, "of the variance is between images"))
         numbers.append(("Stability", share(ranking.signal.stability), "of anchors in two draws"))
     return numbers
+
+
+def _which(ranking: Ranking) -> str:
+    return "the most under-represented" if ranking.best_first else "not chosen by score alone"
 
 
 def _details(ranking: Ranking) -> list[tuple[str, str]]:

@@ -38,6 +38,7 @@ class Band(ScoreSelector):
 
     def score(self, embeddings: np.ndarray, seed: int = 0) -> np.ndarray:
         """The inner selector's score."""
+        self.selector.device = self.device
         return self.selector.score(embeddings, seed)
 
     def select(
@@ -49,6 +50,7 @@ class Band(ScoreSelector):
             BraddError: There are fewer than `n` candidates in the band.
         """
         mask = check_request(len(embeddings), n, candidates)
+        self.selector.device = self.device
         inner = self.selector.select(embeddings, n, seed, mask)
         low, high = np.quantile(inner.scores[mask], [self.low, self.high])
         band = np.flatnonzero(mask & (low <= inner.scores) & (inner.scores <= high))

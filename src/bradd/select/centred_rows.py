@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -68,6 +68,10 @@ class CentredRows:
 
     def __len__(self) -> int:
         return len(self.points)
+
+    def about(self, centre: np.ndarray) -> CentredRows:
+        """The same rows less `centre` `[D]`, given as one of these rows."""
+        return replace(self, mean=self.mean + centre)
 
     def single(self, numbers: np.ndarray) -> np.ndarray:
         """The rows of these numbers in float32, `[B, D]`."""

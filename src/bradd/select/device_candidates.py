@@ -31,7 +31,7 @@ class DeviceCandidates:
         device: Where to search, for example `"cuda"`.
     """
 
-    def __init__(self, base: np.ndarray, device: str) -> None:
+    def __init__(self, base: np.ndarray, device: str | torch.device) -> None:
         self.base = torch.from_numpy(base).to(device)
         self.half_squares = self.base.square().sum(dim=1) / 2
 

@@ -1,4 +1,4 @@
-"""Exact and near duplicates, found by perceptual hash and embedding together."""
+"""Exact and near duplicates, found by perceptual hash, thumbnail and embedding together."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from bradd.errors import BraddError
 from bradd.seeds import random_generator
 from bradd.select.perceptual_hash import LIKE, like_hashes
 from bradd.select.selector import check_embeddings
+from bradd.select.thumbnail import SAME, largest_difference
 
 __all__ = ["duplicates_of"]
 
 _SAMPLE = 1000  # images among which a different one is looked for
 _MOST_COMPARED = 64  # representatives of like hash that an image is compared with
+_FAR = 1.0  # between points of length 1 (an angle of 60 degrees): no scale is larger
 _ROWS_PER_BLOCK = 4096
 
 
 def duplicates_of(
     hashes: np.ndarray,
+    thumbnails: np.ndarray,
     embeddings: np.ndarray,
     candidates: np.ndarray | None = None,
     ratio: float = 0.5,
@@ -27,17 +30,25 @@ def duplicates_of(
     Near-copies are each other's neighbours, so they hide what they copy from a distance score.
     Counted once, a group is as rare as its picture is.
 
-    Two images are copies if their hashes are alike (`LIKE`) and they lie closer together than
-    `ratio` times the distance from either to the nearest different image, that is, one of unlike
-    hash, in a sample of 1,000 (the ratio test of Lowe 2004, on L2-normalised embeddings). So the
-    test has no scale: copies of an outlier may lie farther apart than those of an image in a
-    crowd. In ascending order, each image joins the first representative that it is a copy of, or
+    Two images are copies if all of these hold:
+
+    - Their hashes are alike (`LIKE`).
+    - No cell of their thumbnails differs by much (`SAME`). An animal in a frame of a fixed camera
+      changes few bits of the hash or none, and such a frame may be the rarest of all.
+    - They lie closer together than `ratio` times the distance from either to the nearest different
+      image, that is, one of unlike hash, in a sample of 1,000 (the ratio test of Lowe 2004, on
+      L2-normalised embeddings), or times 1 if that is less. So the test has no scale: copies of an
+      outlier may lie farther apart than those of an image in a crowd. Where no image is different,
+      nothing says what is far, and only equal embeddings are near enough.
+
+    In ascending order, each image joins the first representative that it is a copy of, or
     becomes one itself. Being compared with representatives alone, a chain of slowly changing
     images is not one group. An image is compared with at most 64 representatives of like hash, so
     that time and memory grow with the number of images.
 
     Args:
         hashes: From `perceptual_hash`, uint64 `[N]`.
+        thumbnails: From `bradd.select.thumbnail.thumbnails`, uint8 `[N, 3, 9, 9]`.
         embeddings: `[N, D]`.
         candidates: Which rows are grouped, bool `[N]`; the others stand for themselves. Default:
             all. Leave out variations: that they resemble their anchor is what they are for.
@@ -54,16 +65,18 @@ def duplicates_of(
     points = check_embeddings(embeddings)
     mask = np.ones(len(points), bool) if candidates is None else np.asarray(candidates, bool)
     hashes = np.asarray(hashes, dtype=np.uint64)
-    if hashes.shape != (len(points),) or mask.shape != (len(points),):
+    if not len(hashes) == len(thumbnails) == len(mask) == len(points):
         raise ValueError(
-            f"{hashes.shape} hashes and {mask.shape} candidates for {len(points)} embeddings"
+            f"{len(hashes)} hashes, {len(thumbnails)} thumbnails and {len(mask)} candidates for "
+            f"{len(points)} embeddings"
         )
     rows = np.flatnonzero(mask)
     alike = _AlikeRows(hashes, rows)
     lengths = np.linalg.norm(points, axis=1)
     lengths[lengths == 0] = 1  # zeros stay zeros
     reach = np.zeros(len(points))
-    reach[alike.rows] = ratio * _distance_to_different(points, lengths, hashes, alike.rows, rows)
+    different = _distance_to_different(points, lengths, hashes, alike.rows, rows)
+    reach[alike.rows] = ratio * np.minimum(different, _FAR)
 
     stands_for = np.arange(len(points), dtype=np.int64)
     compared = np.zeros(len(points), dtype=np.int64)
@@ -77,6 +90,7 @@ def duplicates_of(
             continue
         distances = _distances(points, lengths, row, others)
         copy = distances <= np.minimum(reach[row], reach[others])
+        copy[copy] = largest_difference(thumbnails[row], thumbnails[others[copy]]) <= SAME
         stands_for[others[copy]] = row
         compared[others] += 1
         undecided[others] = ~copy & (compared[others] < _MOST_COMPARED)
@@ -125,7 +139,7 @@ def _distance_to_different(
     rows: np.ndarray,
     among: np.ndarray,
 ) -> np.ndarray:
-    """Distance of each row to the nearest of unlike hash in a sample; infinite if there is none."""
+    """Distance of each row to the nearest of unlike hash in a sample; 0 if there is none."""
     if len(rows) == 0:
         return np.empty(0)
     drawn = random_generator(0, "duplicates").permutation(len(among))[:_SAMPLE]
@@ -134,7 +148,7 @@ def _distance_to_different(
     centre = others.mean(axis=0)
     others -= centre
     squares = (others**2).sum(axis=1)
-    nearest = np.full(len(rows), np.inf)
+    nearest = np.zeros(len(rows))
     for start in range(0, len(rows), _ROWS_PER_BLOCK):
         block = rows[start : start + _ROWS_PER_BLOCK]
         own = points[block] / lengths[block, None] - centre
@@ -145,7 +159,7 @@ def _distance_to_different(
         found = np.isfinite(closeness.min(axis=1))
         # By differences: what the product gives is wrong where the distance is small.
         exact = np.linalg.norm((own - others[best]).astype(np.float64), axis=1)
-        nearest[start : start + _ROWS_PER_BLOCK] = np.where(found, exact, np.inf)
+        nearest[start : start + _ROWS_PER_BLOCK] = np.where(found, exact, 0)
     return nearest
 
 

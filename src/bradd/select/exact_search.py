@@ -10,6 +10,8 @@ import numpy as np
 from bradd.select.centred_rows import CentredRows, blocks
 
 __all__ = [
+    "FLOAT32_ROUNDING",
+    "UNDERFLOW",
     "CandidateSearch",
     "Candidates",
     "ExactSearch",
@@ -17,6 +19,7 @@ __all__ = [
     "Found",
     "possible_error",
     "product_rounding",
+    "squared_differences",
 ]
 
 FLOAT32_ROUNDING = 2.0**-24
@@ -48,10 +51,17 @@ class Candidates(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Ascending distances `[Q, k]`, and of which queries they are proven `[Q]`."""
+    """What is known of Q queries.
+
+    Attributes:
+        distances: Ascending, `[Q, k]`.
+        sure: Of which queries they are proven, `[Q]`.
+        close: For each query a place in the base that is no farther than its k-th distance, `[Q]`.
+    """
 
     distances: np.ndarray
     sure: np.ndarray
+    close: np.ndarray
 
 
 class CandidateSearch(Protocol):
@@ -103,6 +113,10 @@ class ExactSearch:
         self.base = rows.single(self.numbers)
         self.squared_lengths = np.einsum("nd,nd->n", self.base, self.base)
 
+    def queries(self, numbers: np.ndarray) -> np.ndarray:
+        """The rows of these numbers as the base has them, float32 `[Q, D]`."""
+        return self.base[numbers] if self.holds_all else self.rows.single(numbers)
+
     def nearest(self, numbers: np.ndarray, k: int, search: CandidateSearch, extra: int) -> Found:
         """Distances of rows to their `k` nearest others among those that `search` finds.
 
@@ -115,16 +129,25 @@ class ExactSearch:
         Returns:
             The distances, and for which rows no other row can be nearer.
         """
-        queries = self.base[numbers] if self.holds_all else self.rows.single(numbers)
+        queries = self.queries(numbers)
         found = min(len(self.base), k + 1 + extra)
         places, squared, outside, rounding = search(queries, found)
-        first = np.repeat(np.arange(len(queries)), found)
-        distances = self._from_squares(numbers, queries, first, places.ravel(), squared.ravel())
-        distances = np.sort(distances.reshape(places.shape), axis=1)[:, :k]
+        # A row is at most once among its candidates, so that k others are as near as the (k + 1)th.
+        kth_squared = np.partition(squared, k, axis=1)[:, k]
+        long = lengths(queries)
+        limits = rounded_up(np.sqrt(kth_squared + UNDERFLOW, dtype=np.float64), long, rounding)
+        limits = rounded_up(limits, long, rounding) ** 2 + UNDERFLOW
+        first, second = np.nonzero(squared <= limits[:, None])
+        distances = np.full(places.shape, np.inf)
+        distances[first, second] = self.from_squares(
+            numbers, queries, first, places[first, second], squared[first, second]
+        )
+        close = places[np.arange(len(places)), distances.argmin(axis=1)]
+        distances = np.sort(distances, axis=1)[:, :k]
         kth = distances[:, -1]
-        error = possible_error(lengths(queries), kth, rounding)
+        error = possible_error(long, kth, rounding)
         sure = (kth == 0) | (outside - error >= kth**2) | (found == len(self.base))
-        return Found(distances, sure)
+        return Found(distances, sure, close)
 
     def within(
         self, numbers: np.ndarray, k: int, limits: np.ndarray, floor: float = -np.inf
@@ -152,7 +175,7 @@ class ExactSearch:
     def _block_within(
         self, numbers: np.ndarray, k: int, limits: np.ndarray, floor: float
     ) -> np.ndarray:
-        queries = self.base[numbers] if self.holds_all else self.rows.single(numbers)
+        queries = self.queries(numbers)
         best = np.full((len(queries), k), np.inf)
         limits = limits.copy()
         wanted = np.arange(len(queries))
@@ -160,7 +183,7 @@ class ExactSearch:
         while start < len(self.base) and len(wanted):
             some, block = queries[wanted], slice(start, start + size)
             first, second, squared = self._pairs_within(some, limits[wanted], block)
-            found = self._from_squares(numbers[wanted], some, first, second, squared)
+            found = self.from_squares(numbers[wanted], some, first, second, squared)
             best[wanted] = smallest(best[wanted], first, found)
             limits[wanted] = np.minimum(limits[wanted], best[wanted, -1])
             wanted = wanted[(limits[wanted] >= floor) & (limits[wanted] > 0)]
@@ -185,12 +208,12 @@ class ExactSearch:
         first, second = np.nonzero(closeness >= lowest[:, None])
         second += block.start
         squared = squared_differences(queries, self.base, first, second)
-        # Differences are rounded too: the rows to float32, and their sum.
-        reach = limits * (1 + rounding) + 4 * FLOAT32_ROUNDING * (2 * long + limits)
-        kept = np.flatnonzero(squared <= (reach**2 + UNDERFLOW)[first])
+        kept = np.flatnonzero(
+            squared <= (rounded_up(limits, long, rounding) ** 2 + UNDERFLOW)[first]
+        )
         return first[kept], second[kept], squared[kept]
 
-    def _from_squares(
+    def from_squares(
         self,
         numbers: np.ndarray,
         queries: np.ndarray,
@@ -226,6 +249,16 @@ def possible_error(row_lengths: np.ndarray, distances: np.ndarray, rounding: flo
     """
     error: np.ndarray = 2 * rounding * (2 * row_lengths + distances) ** 2 + UNDERFLOW
     return error
+
+
+def rounded_up(distances: np.ndarray, row_lengths: np.ndarray, rounding: float) -> np.ndarray:
+    """What a distance by differences in float32 can seem, or be that seems so: at most this.
+
+    Differences are rounded too: the rows to float32, and their sum.
+    """
+    above: np.ndarray = distances * (1 + rounding)
+    above += 4 * FLOAT32_ROUNDING * (2 * row_lengths + distances)
+    return above
 
 
 def lengths(rows: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ class KNNDistance(ScoreSelector):
 
     def score(self, embeddings: np.ndarray, seed: int = 0) -> np.ndarray:
         """The distance to the k-th nearest other row; the seed is not used."""
-        return neighbour_distances(embeddings, self.k)[:, -1]
+        return neighbour_distances(embeddings, self.k, device=self.device)[:, -1]
 
     def minimum_images(self) -> int:
         """`k` neighbours and the image itself."""

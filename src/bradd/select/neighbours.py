@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from bradd.errors import BraddError
 from bradd.select.centred_rows import CentredRows
 from bradd.select.exact_search import CandidateSearch, ExactSearch, FaissCandidates
+from bradd.select.local_search import search_locally
 
-__all__ = ["neighbour_distances"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["neighbour_distances", "neighbour_distances_of"]
 
 ROWS_PER_BLOCK = 1024
 
@@ -23,13 +27,20 @@ class _Pass(NamedTuple):
     extra: int
 
 
+class _Plan(NamedTuple):
+    """Passes for the rows left unproven, before and after tight groups are searched locally."""
+
+    first: list[_Pass]
+    last: list[_Pass]
+
+
 def neighbour_distances(
     embeddings: np.ndarray,
     k: int,
     *,
     normalise: bool = True,
     reference: np.ndarray | None = None,
-    device: str | None = None,
+    device: str | torch.device | None = None,
 ) -> np.ndarray:
     """Distance of every row to each of its `k` nearest other rows, exact.
 
@@ -55,20 +66,40 @@ def neighbour_distances(
         ValueError: Reference numbers that are no rows, or not distinct.
     """
     rows = CentredRows.of(embeddings, normalise)
+    return neighbour_distances_of(rows, k, reference, device)
+
+
+def neighbour_distances_of(
+    rows: CentredRows,
+    k: int,
+    reference: np.ndarray | None = None,
+    device: str | torch.device | None = None,
+) -> np.ndarray:
+    """`neighbour_distances` of rows that are prepared."""
     numbers = None if reference is None else check_reference(reference, len(rows))
     check_neighbours(k, len(rows) if numbers is None else len(numbers))
     exact = ExactSearch(rows, numbers)
-    passes = _passes(exact.base, device)
     distances = np.empty((len(rows), k))
-    for start in range(0, len(rows), ROWS_PER_BLOCK):
-        unsure = np.arange(start, min(start + ROWS_PER_BLOCK, len(rows)))
-        for search, extra in passes:
-            found = exact.nearest(unsure, k, search, extra)
-            distances[unsure] = found.distances
-            unsure = unsure[~found.sure]
-            if not len(unsure):
-                break
-        distances[unsure] = exact.within(unsure, k, distances[unsure, -1])
+    close = np.empty(len(rows), np.int64)
+
+    def unproven(unsure: np.ndarray, passes: list[_Pass]) -> np.ndarray:
+        left = [unsure[:0]]
+        for start in range(0, len(unsure), ROWS_PER_BLOCK):
+            block = unsure[start : start + ROWS_PER_BLOCK]
+            for search, extra in passes:
+                found = exact.nearest(block, k, search, extra)
+                distances[block], close[block] = found.distances, found.close
+                block = block[~found.sure]
+                if not len(block):
+                    break
+            left.append(block)
+        return np.concatenate(left)
+
+    plan = _plan(exact.base, device)
+    unsure = unproven(np.arange(len(rows)), plan.first)
+    unsure = search_locally(exact, unsure, distances, close)
+    unsure = unproven(unsure, plan.last)
+    distances[unsure] = exact.within(unsure, k, distances[unsure, -1])
     return distances * rows.unit
 
 
@@ -101,12 +132,12 @@ def check_reference(reference: np.ndarray, rows: int) -> np.ndarray:
     return numbers.astype(np.int64)
 
 
-def _passes(base: np.ndarray, device: str | None) -> list[_Pass]:
-    """Searches to try one after the other, as long as rows are left unproven."""
-    if device is None or device == "cpu":
-        return [_Pass(FaissCandidates(base), 8)]
+def _plan(base: np.ndarray, device: str | torch.device | None) -> _Plan:
+    if device is None or str(device) == "cpu":
+        search = FaissCandidates(base)
+        return _Plan([_Pass(search, 8)], [_Pass(search, 128)])
     # Imported here because torch takes seconds to import and the processor's path needs none.
     from bradd.select.device_candidates import DeviceCandidates
 
-    search = DeviceCandidates(base, device)
-    return [_Pass(search, 32), _Pass(partial(search, precision="highest"), 256)]
+    on_device = DeviceCandidates(base, device)
+    return _Plan([_Pass(on_device, 32), _Pass(partial(on_device, precision="highest"), 256)], [])

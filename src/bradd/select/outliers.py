@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bradd.seeds import random_generator
 from bradd.select.centred_rows import CentredRows
-from bradd.select.exact_search import ExactSearch
-from bradd.select.neighbours import check_neighbours, neighbour_distances
+from bradd.select.exact_search import (
+    ExactSearch,
+    lengths,
+    possible_error,
+    product_rounding,
+)
+from bradd.select.neighbours import check_neighbours, neighbour_distances_of
 from bradd.select.selector import SCORE_DECIMALS, check_embeddings, check_request, top
 from bradd.select.upper_bounds import upper_bounds
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["Outliers", "top_outliers"]
 
@@ -45,7 +54,7 @@ def top_outliers(
     *,
     candidates: np.ndarray | None = None,
     normalise: bool = True,
-    device: str | None = None,
+    device: str | torch.device | None = None,
 ) -> Outliers:
     """The `n` rows whose k-th neighbour is farthest: exactly those, for a fraction of the work.
 
@@ -53,7 +62,8 @@ def top_outliers(
     upper bound; rows are compared with all others in decreasing order of it, each given up once it
     is known nearer than the n-th best; and when the n-th best exceeds the next bound, no other row
     can be among the first n (Ramaswamy et al., 2000; Bay and Schwabacher, 2003). Where that saves
-    nothing (few rows, many of them wanted, or a GPU), all distances are computed.
+    nothing (few rows, many of them wanted, tight groups far apart, or a GPU), all distances are
+    computed.
 
     Args:
         embeddings: Every row counts as a neighbour, `[N, D]`.
@@ -71,14 +81,14 @@ def top_outliers(
             not finite.
     """
     embeddings = check_embeddings(embeddings)
-    mask = check_request(len(embeddings), n, candidates)
+    mask = check_request(len(embeddings), n, candidates, "n")
     check_neighbours(k, len(embeddings))
     few = len(embeddings) < FEW_ROWS or n > LARGE_SHARE * len(embeddings)
-    if few or device not in (None, "cpu"):
-        scores = neighbour_distances(embeddings, k, normalise=normalise, device=device)[:, -1]
+    rows = CentredRows.of(embeddings, normalise)
+    if few or (device is not None and str(device) != "cpu"):
+        scores = neighbour_distances_of(rows, k, device=device)[:, -1]
         verified = np.ones(len(embeddings), dtype=bool)
     else:
-        rows = CentredRows.of(embeddings, normalise)
         scores = _scores_of_the_first(rows, n, k, mask) * rows.unit
         verified = ~np.isnan(scores)
     indices = top(scores, n, mask & verified)
@@ -94,6 +104,8 @@ def _scores_of_the_first(rows: CentredRows, n: int, k: int, mask: np.ndarray) ->
     bounds[order] = upper_bounds(search.base, search.squared_lengths, n, k, mask[order])
     bounds[~mask] = -np.inf
     waiting = np.argsort(-bounds, kind="stable")
+    if _blurred(search, bounds[waiting[:n]], waiting[:n]) > LARGE_SHARE:
+        return neighbour_distances_of(rows, k)[:, -1] / rows.unit
     scores = np.full(len(rows), np.nan)
     floor = -np.inf
     batch = n
@@ -107,3 +119,10 @@ def _scores_of_the_first(rows: CentredRows, n: int, k: int, mask: np.ndarray) ->
         # Small batches at first, while each raises the floor much: fewer rows searched in vain.
         batch, following = following, min(2 * following, 1024)
     return scores
+
+
+def _blurred(search: ExactSearch, bounds: np.ndarray, numbers: np.ndarray) -> float:
+    """The share of rows whose bounds are mostly rounding, as in tight groups far apart."""
+    queries = search.queries(numbers)
+    error = possible_error(lengths(queries), bounds, product_rounding(queries.shape[1]))
+    return float((error > bounds**2 / 2).mean())

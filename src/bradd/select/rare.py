@@ -6,7 +6,8 @@ import numpy as np
 
 from bradd.errors import BraddError
 from bradd.seeds import random_generator
-from bradd.select.neighbours import neighbour_distances
+from bradd.select.centred_rows import CentredRows
+from bradd.select.neighbours import neighbour_distances_of
 from bradd.select.selector import EnsembleSelector
 
 __all__ = ["Rare"]
@@ -48,21 +49,23 @@ class Rare(EnsembleSelector):
 
     def draw_scores(self, embeddings: np.ndarray, seed: int = 0) -> np.ndarray:
         """Log distances to each subsample; see `EnsembleSelector.draw_scores`."""
-        rows = len(embeddings)
+        points = CentredRows.of(embeddings, normalise=True)
+        rows = len(points)
         neighbourhood = self.neighbourhood_of(rows)
         if neighbourhood >= rows:
             raise BraddError(
                 f"selector.neighbourhood is {neighbourhood}, but there are {rows} images: it must "
                 "be below that."
             )
-        size = -(-NEIGHBOURS * rows // neighbourhood)
-        if self.draws * size >= rows:
-            return _log(neighbour_distances(embeddings, neighbourhood)[None, :, -1])
+        size = self.subsample(rows)
+        if size is None:
+            distances = neighbour_distances_of(points, neighbourhood, device=self.device)
+            return _log(distances[None, :, -1])
         draws = np.empty((self.draws, rows))
         for draw in range(self.draws):
             generator = random_generator(seed, "rare", draw)
             reference = np.sort(generator.choice(rows, size, replace=False))
-            distances = neighbour_distances(embeddings, NEIGHBOURS, reference=reference)
+            distances = neighbour_distances_of(points, NEIGHBOURS, reference, self.device)
             draws[draw] = _log(distances[:, -1])
         return draws
 
@@ -70,6 +73,11 @@ class Rare(EnsembleSelector):
         """The geometric mean of the distances."""
         distances: np.ndarray = np.exp(draws.mean(axis=0))
         return distances
+
+    def subsample(self, rows: int) -> int | None:
+        """How many rows each draw searches among so many; None where all are searched, once."""
+        size = -(-NEIGHBOURS * rows // self.neighbourhood_of(rows))
+        return None if self.draws * size >= rows else size
 
     def neighbourhood_of(self, rows: int) -> int:
         """The neighbourhood among so many images: as set, or the default."""

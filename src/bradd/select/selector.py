@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bradd.errors import BraddError
 from bradd.select.signal import Signal, signal_strength
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = [
     "EnsembleSelector",
@@ -42,7 +46,14 @@ class Selection:
 
 
 class Selector(ABC):
-    """Chooses under-represented images by their embeddings alone: no model, no disk, no labels."""
+    """Chooses under-represented images by their embeddings alone: no model, no disk, no labels.
+
+    Attributes:
+        device: A torch device for searches of neighbours, for example `"cuda"`; set by whoever
+            uses the selector. None (default) is the processor. The choice is the same on all.
+    """
+
+    device: str | torch.device | None = None
 
     @abstractmethod
     def select(
@@ -66,6 +77,10 @@ class Selector(ABC):
     def minimum_images(self) -> int:
         """The smallest number of images this selector can work on."""
         return 1
+
+    def most_anchors(self, candidates: int) -> int:
+        """How many of so many candidates it can choose at most."""
+        return candidates
 
 
 class ScoreSelector(Selector):
@@ -127,16 +142,21 @@ def check_embeddings(embeddings: np.ndarray) -> np.ndarray:
     """Return the embeddings as a float32 matrix.
 
     Raises:
-        BraddError: Not `[N, D]`, or a value that is not finite (the row is named).
+        BraddError: Not `[N, D]`, empty, or a value that is not finite (the row is named).
     """
     embeddings = np.ascontiguousarray(embeddings, dtype=np.float32)
     if embeddings.ndim != 2:
         raise BraddError(f"Embeddings must be a matrix [N, D], not of shape {embeddings.shape}.")
+    if 0 in embeddings.shape:
+        raise BraddError(
+            f"The embeddings are empty, of shape {embeddings.shape}: give at least one row and one "
+            "column."
+        )
     bad = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
     if len(bad):
         raise BraddError(
             f"The embeddings of {len(bad)} images are not finite, the first in row {bad[0]}. "
-            "Training has diverged: lower the learning rate."
+            "Find what made them so, or remove those rows."
         )
     return embeddings
 
@@ -152,8 +172,10 @@ def unit_rows(embeddings: np.ndarray) -> np.ndarray:
     return points / np.where(lengths > 0, lengths, np.float32(1))
 
 
-def check_request(rows: int, n: int, candidates: np.ndarray | None) -> np.ndarray:
-    """Return the candidates as a bool mask `[N]`.
+def check_request(
+    rows: int, n: int, candidates: np.ndarray | None, name: str = "n_anchors"
+) -> np.ndarray:
+    """Return the candidates as a bool mask `[N]`; `name` is what the user calls `n`.
 
     Raises:
         BraddError: The mask has another length, or fewer than `n` rows may be chosen.
@@ -163,7 +185,7 @@ def check_request(rows: int, n: int, candidates: np.ndarray | None) -> np.ndarra
         raise BraddError(f"candidates has shape {mask.shape}, but there are {rows} embeddings.")
     if not 1 <= n <= mask.sum():
         raise BraddError(
-            f"n_anchors is {n}, but {int(mask.sum())} of {rows} images can be selected: "
+            f"{name} is {n}, but {int(mask.sum())} of {rows} images can be selected: "
             "choose a number from 1 to that."
         )
     return mask

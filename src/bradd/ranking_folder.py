@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,44 +24,55 @@ from bradd.run import Run
 
 __all__ = ["check_ranking_folder", "score_table", "write_ranking"]
 
-# Everything written, and so all that overwrite may remove. The last one says that it is whole.
+# Everything written, and so all that overwrite may replace. The last one says that it is whole.
 FILES = ("scores.parquet", "anchors.csv", "unreadable.csv", "report.html", "balance.json")
+WHOLE = FILES[-1]
 
 
 def check_ranking_folder(folder: Path, *, overwrite: bool) -> None:
-    """Check that a ranking may be written to a folder.
+    """Check that a ranking may be written to a folder, and leave everything as it is.
 
     Args:
         folder: Need not exist.
-        overwrite: It may hold a ranking.
+        overwrite: It may hold a ranking, whose files are replaced, and files of other names.
 
     Raises:
         BraddError: It holds something else, or a ranking that is not to be replaced, or it cannot
-            be made.
+            be made or written to.
     """
-    try:
-        with write_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            found = sorted(path.name for path in folder.iterdir())
-    except OSError as error:  # a file of that name, or above it
+    with _folder_errors(folder):
+        present = next(path for path in (folder, *folder.parents) if path.exists())
+        found = sorted(path.name for path in present.iterdir())
+    if not os.access(present, os.W_OK | os.X_OK):
         raise BraddError(
-            f"{folder} cannot hold a ranking ({error.strerror}). Choose another --out."
-        ) from error
-    if not found:
+            f"{folder} cannot be written. Choose another --out or change its permissions."
+        )
+    if present != folder or not found:
         return
     if Run(folder).exists():
         raise BraddError(f"{folder} holds a run of bradd pretrain. Choose another --out.")
-    if overwrite:
-        return
-    held = "a ranking" if FILES[-1] in found else ", ".join(found[:3])
-    raise BraddError(
-        f"{folder} holds {held} already. Choose another --out, or --overwrite to replace the "
-        "files of a ranking there; others are left."
-    )
+    if not overwrite:
+        held = "a ranking" if WHOLE in found else ", ".join(found[:3])
+        raise BraddError(
+            f"{folder} holds {held} already. Choose another --out, or --overwrite to replace the "
+            "files of a ranking there; others are left."
+        )
+    replaced = [name for name in FILES if name in found]
+    if replaced and WHOLE not in found:
+        raise BraddError(
+            f"{folder} holds {', '.join(replaced)} but no {WHOLE}, so they are not those of a "
+            "whole ranking and --overwrite leaves them. Remove them yourself, or choose another "
+            "--out."
+        )
 
 
 def write_ranking(ranking: Ranking, folder: Path, *, overwrite: bool) -> Path:
     """Write a ranking's files; `balance.json` is written last.
+
+    Args:
+        ranking: What is written.
+        folder: Made if it does not exist.
+        overwrite: Replace the ranking that it holds.
 
     Returns:
         The page's path.
@@ -76,9 +89,9 @@ def write_ranking(ranking: Ranking, folder: Path, *, overwrite: bool) -> Path:
         "report.html": ranking_page(ranking, folder.resolve().name),
         "balance.json": json.dumps(ranking.facts, indent=2, default=settings_of) + "\n",
     }
-    with write_errors(folder):
-        for name in reversed(FILES):
-            (folder / name).unlink(missing_ok=True)
+    with _folder_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / WHOLE).unlink(missing_ok=True)
     for name in FILES:
         write_atomically(folder / name, contents[name])
     return folder / "report.html"
@@ -109,11 +122,18 @@ def score_table(ranking: Ranking) -> pa.Table:
 
 
 def _anchors(ranking: Ranking) -> str:
+    """In the order in which they were chosen, which need not be that of the ranks."""
     rows = [
-        (place, ranking.names[row], repr(float(ranking.scores[row])), _path(ranking.images, row))
+        (
+            place,
+            ranking.ranks[row],
+            ranking.names[row],
+            repr(float(ranking.scores[row])),
+            _path(ranking.images, row),
+        )
         for place, row in enumerate(ranking.anchors.tolist(), start=1)
     ]
-    return _csv(("rank", "name", "score", "path"), rows)
+    return _csv(("order", "rank", "name", "score", "path"), rows)
 
 
 def _path(images: Images | None, row: int) -> str:
@@ -132,6 +152,18 @@ def _csv(header: tuple[str, ...], rows: list[Any]) -> str:
     writer.writerow(header)
     writer.writerows(rows)
     return table.getvalue()
+
+
+@contextmanager
+def _folder_errors(folder: Path) -> Iterator[None]:
+    """Turn what keeps a folder from being made or read into an error that says what to do."""
+    try:
+        with write_errors(folder):
+            yield
+    except OSError as error:  # a file of that name, or above it
+        raise BraddError(
+            f"{folder} cannot hold a ranking ({error.strerror}). Choose another --out."
+        ) from error
 
 
 def _parquet(table: pa.Table) -> bytes:
