@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from bradd.data import (
 )
 from bradd.data.resize import centre_view
 from bradd.embedding import Encoder, embed
+from bradd.inspection import Inspection, inspect_images
 from bradd.run import Run
 from bradd.seeds import random_generator
 from bradd.ssl import load_backbone
@@ -81,6 +83,12 @@ class LongTail:
         names = [str(number) for number in range(len(planted))]
         return cls.of_labels(str(run.folder), [chosen.images, ArrayImages(planted, names)], labels)
 
+    def inspect(self) -> Inspection:
+        """What keeps images from being selected."""
+        seen = [inspect_images(part) for part in self.parts]
+        names = [field.name for field in fields(Inspection)]
+        return Inspection(*(np.concatenate([getattr(x, name) for x in seen]) for name in names))
+
 
 def garbage(images: Images, seed: int) -> np.ndarray:
     """Noise, black and white images in turn, 1 % of the images, of their size and colour."""
@@ -122,14 +130,15 @@ def long_tail(labelled: LabelledImages, shape: str, largest: int, seed: int) -> 
 Embed = Callable[[LongTail], np.ndarray]  # to float32 `[N, D]`
 
 
-def to_measure(arguments: Namespace) -> tuple[str, list[tuple[LongTail, list[Embed]]]]:
-    """What the encoders are, for people, and each set with the encoders it is measured with."""
+def to_measure(arguments: Namespace) -> tuple[str, list[tuple[LongTail, Embed]]]:
+    """What the encoders are, for people, and each set with the encoder it is measured with."""
     if arguments.runs:
-        own = [(LongTail.of_run(Run(folder)), [run_encoder(folder)]) for folder in arguments.runs]
+        own = [(LongTail.of_run(Run(folder)), run_encoder(folder)) for folder in arguments.runs]
         return "Each set with the encoder trained on it without labels.", own
     sets = [LongTail.of_folder(Path(folder)) for folder in arguments.sets]
+    encoders: list[Embed] = [components]
     if arguments.encoder == ["pca"]:
-        about, encoders = "Principal components of the pixels.", [components]
+        about = "Principal components of the pixels."
     elif arguments.encoder == ["supervised"]:
         encoder, accuracy = supervised_encoder(arguments.data)
         encoders = [encoder]
@@ -142,11 +151,13 @@ def to_measure(arguments: Namespace) -> tuple[str, list[tuple[LongTail, list[Emb
         encoders = [run_encoder(folder) for folder in arguments.encoder]
         trained_on = [str(Run(folder).read_config()["data"]) for folder in arguments.encoder]
         about = (
-            f"Each set with {len(encoders)} encoder(s), mean over them, trained without labels on "
-            f"{', '.join(trained_on)}: on classes in another order of frequency than the set's, "
-            "unless the set is that very one."
+            "Encoders trained without labels, one a set in turn, but on other sets "
+            f"({', '.join(trained_on)}), where the same classes had other frequencies."
         )
-    return about, [(subject, encoders) for subject in sets]
+        for subject, data in zip(sets, cycle(trained_on), strict=False):
+            if Path(data).resolve() == Path(subject.name).resolve():
+                about += f" {subject.name} met the encoder trained on it."
+    return about, list(zip(sets, cycle(encoders), strict=False))
 
 
 def components(subject: LongTail) -> np.ndarray:

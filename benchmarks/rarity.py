@@ -19,11 +19,12 @@ More sets than encoders, since which classes are rare makes most of the differen
 
     python benchmarks/rarity.py measure --sets sets/fashion/* --encoder runs/fashion-* --out OUT
 
-measures every set with each run's encoder, which saw the classes in its own set's proportions, and
-takes the mean over the encoders. Without any training before, `--encoder pca` takes 64 principal
-components of the pixels, and `--encoder supervised --data fashion-mnist` the features of a small
-network that is trained here with labels on the test split, which the sets hold nothing of: what
-the strategies do where the features are good.
+measures each set with one of the runs' encoders in turn, which saw the classes in the proportions
+of the set it was trained on (list the runs so that no set meets its own). Without any training
+before, `--encoder pca` takes 64 principal components of the pixels, and
+`--encoder supervised --data fashion-mnist` the features of a small network that is trained here
+with labels on the test split, which the sets hold nothing of: what the strategies do where the
+features are good.
 
 Each strategy selects the same share of the images, with the guards of `bradd.select` and without.
 Printed and written to OUT/rarity.md and OUT/rarity.json: the share of those selected that are of
@@ -49,7 +50,6 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from scipy import stats
 
-from bradd.inspection import inspect_images
 from bradd.select import (
     Band,
     ClusterInverse,
@@ -59,7 +59,6 @@ from bradd.select import (
     Selection,
     Selector,
     Uniform,
-    duplicates_of,
     neighbour_distances,
     select_guarded,
 )
@@ -85,44 +84,23 @@ def strategies(neighbourhoods: list[int]) -> dict[str, Callable[[], Selector]]:
 
 
 def measure_set(
-    subject: LongTail, encoders: list[Embed], arguments: argparse.Namespace
+    subject: LongTail, encode: Embed, arguments: argparse.Namespace
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """What each strategy finds in one set, mean over the encoders, and facts of the set."""
+    """What each strategy finds in one set, and facts of the set."""
     n = round(arguments.share * len(subject.ranks))
-    inspections = [inspect_images(part) for part in subject.parts]
-    reasons = np.concatenate([inspection.reasons for inspection in inspections])
-    hashes = np.concatenate([inspection.hashes for inspection in inspections])
-    found, of_encoders = [], []
-    for encode in encoders:
-        embeddings = encode(subject)
-        stands_for = duplicates_of(hashes, embeddings)
-        select = partial(select_guarded, reasons=reasons, stands_for=stands_for)
-        signal = select(Rare(), embeddings, n, 0).signal
-        of_encoders.append(
-            {
-                "duplicates": int((stands_for != np.arange(len(stands_for))).sum()),
-                "signal": vars(signal) if signal else None,
-                "recall": recall(subject, embeddings, n, reasons == ""),
-            }
-        )
-        found.append(
-            [
-                {"strategy": name, "guards": guards, **scores(subject, choose, embeddings, n)}
-                for name, make in strategies(arguments.neighbourhoods).items()
-                for guards, choose in ((False, make().select), (True, partial(select, make())))
-            ]
-        )
-    rows = [
-        {
-            "strategy": same[0]["strategy"],
-            "guards": same[0]["guards"],
-            **{name: float(np.mean([row[name] for row in same])) for name in NUMBERS},
-        }
-        for same in zip(*found, strict=True)
+    embeddings = encode(subject)
+    seen = subject.inspect()
+    reasons, stands_for = seen.reasons, seen.stands_for(embeddings)
+    select = partial(select_guarded, reasons=reasons, stands_for=stands_for)
+    rows: list[dict[str, Any]] = [
+        {"strategy": name, "guards": guards, **scores(subject, choose, embeddings, n)}
+        for name, make in strategies(arguments.neighbourhoods).items()
+        for guards, choose in ((False, make().select), (True, partial(select, make())))
     ]
     paper = next(row for row in rows if row["strategy"] == PAPER and not row["guards"])
     for row in rows:
         row["over_paper"] = row["tail_percent"] - paper["tail_percent"]
+    signal = select(Rare(), embeddings, n, 0).signal
     facts = {
         "name": subject.name,
         "class_sizes": subject.sizes.tolist(),
@@ -130,7 +108,9 @@ def measure_set(
         "selected": n,
         "guarded": int((reasons != "").sum()),
         "guarded_wrongly": int(((reasons != "") & (subject.ranks >= 0)).sum()),
-        "encoders": of_encoders,
+        "duplicates": int((stands_for != np.arange(len(stands_for))).sum()),
+        "signal": vars(signal) if signal else None,
+        "recall": recall(subject, embeddings, n, reasons == ""),
     }
     return rows, facts
 
@@ -203,14 +183,13 @@ def shown(value: dict[str, Any], digits: int) -> str:
 
 
 def recall_figure(facts: list[dict[str, Any]], share: float) -> Figure:
-    """Recall of each class against k, means over the sets and encoders."""
-    of_encoders = [encoder["recall"] for fact in facts for encoder in fact["encoders"]]
-    mean = np.mean([[of_k[k] for k in KS] for of_k in of_encoders], axis=0)  # [K, C]
+    """Recall of each class against k, means over the sets."""
+    recall = np.mean([[fact["recall"][k] for k in KS] for fact in facts], axis=0)  # [K, C]
     figure = Figure((6.4, 4.2), layout="constrained")
     axes = figure.subplots()
     sizes = facts[0]["class_sizes"]
     colours = colormaps["plasma"](np.linspace(0.9, 0, len(sizes)))  # the darker, the rarer
-    for size, of_class, colour in zip(sizes, 100 * mean.T, colours, strict=True):
+    for size, of_class, colour in zip(sizes, 100 * recall.T, colours, strict=True):
         axes.plot(KS, of_class, color=colour, marker=".", label=str(size))
     axes.set_xscale("log")
     axes.set_xticks(KS, [str(k) for k in KS])
@@ -226,11 +205,11 @@ def measure(arguments: argparse.Namespace) -> None:
     about, pairs = to_measure(arguments)
     print(about)
     rows, facts = [], []
-    for subject, encoders in pairs:
-        of_set, fact = measure_set(subject, encoders, arguments)
+    for subject, encode in pairs:
+        of_set, fact = measure_set(subject, encode, arguments)
         rows.append(of_set)
         facts.append(fact)
-        print({name: value for name, value in fact.items() if name != "encoders"}, flush=True)
+        print({name: value for name, value in fact.items() if name != "recall"}, flush=True)
     summaries = []
     for same in zip(*rows, strict=True):
         over = [row["over_paper"] for row in same]

@@ -35,7 +35,7 @@ STAGES: dict[str, tuple[str, str, int]] = {
     "writing the ledger's table": ("bradd.files", "os.replace", 7),
     "writing a checkpoint": ("bradd.files", "os.replace", 9),
     "embedding": ("bradd.rebalancing", "embed", 2),
-    "selection": ("bradd.select.knn_distance", "KNNDistance.select", 1),
+    "selection": ("bradd.select.rare", "Rare.select", 1),
     "generator fit": (
         "bradd.generate.representation_diffusion",
         "RepresentationDiffusion._loss",

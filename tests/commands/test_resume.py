@@ -96,7 +96,7 @@ def test_changed_components_and_data_are_refused_by_name(
 
     run = str(tmp_path / "run")
     shutil.copytree(undisturbed, run)
-    with pytest.raises(BraddError, match=r"^selector was .*KNNDistance.* is now .*Uniform"):
+    with pytest.raises(BraddError, match=r"^selector was .*Rare.* is now .*Uniform"):
         pretrain(out=run, resume=True, selector=Uniform())
     with pytest.raises(BraddError, match=r"^method was .*0\.5.* is now .*0\.2"):
         pretrain(out=run, resume=True, method=SimCLR(temperature=0.2))
