@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -154,9 +155,11 @@ def to_measure(arguments: Namespace) -> tuple[str, list[tuple[LongTail, Embed]]]
             "Encoders trained without labels, one a set in turn, but on other sets "
             f"({', '.join(trained_on)}), where the same classes had other frequencies."
         )
-        for subject, data in zip(sets, cycle(trained_on), strict=False):
-            if Path(data).resolve() == Path(subject.name).resolve():
-                about += f" {subject.name} met the encoder trained on it."
+        for subject, folder in zip(sets, cycle(arguments.encoder), strict=False):
+            # By content: a set prepared again in another folder is the same set.
+            seen = json.loads((Path(folder) / "pool.json").read_text(encoding="utf-8"))
+            if seen["fingerprint"] == subject.parts[0].fingerprint():
+                about += f" Not so {subject.name}, which met the encoder trained on it."
     return about, list(zip(sets, cycle(encoders), strict=False))
 
 
