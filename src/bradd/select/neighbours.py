@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["neighbour_distances", "neighbour_distances_of"]
 
-ROWS_PER_BLOCK = 1024
+# Large blocks keep several threads busy. The products of one with 1024 rows of the base, as faiss
+# makes them, shall take no more than a twelfth of the embeddings' memory.
+ROWS_PER_BLOCK = (1024, 4096)
 
 
 class _Pass(NamedTuple):
@@ -79,13 +81,14 @@ def neighbour_distances_of(
     numbers = None if reference is None else check_reference(reference, len(rows))
     check_neighbours(k, len(rows) if numbers is None else len(numbers))
     exact = ExactSearch(rows, numbers)
+    at_once = int(np.clip(rows.points.nbytes // (12 * 1024 * 4), *ROWS_PER_BLOCK))
     distances = np.empty((len(rows), k))
     close = np.empty(len(rows), np.int64)
 
     def unproven(unsure: np.ndarray, passes: list[_Pass]) -> np.ndarray:
         left = [unsure[:0]]
-        for start in range(0, len(unsure), ROWS_PER_BLOCK):
-            block = unsure[start : start + ROWS_PER_BLOCK]
+        for start in range(0, len(unsure), at_once):
+            block = unsure[start : start + at_once]
             for search, extra in passes:
                 found = exact.nearest(block, k, search, extra)
                 distances[block], close[block] = found.distances, found.close
