@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from bradd.callback import Rebalance
     from bradd.commands.balance import balance
     from bradd.commands.evaluate import evaluate
+    from bradd.commands.prepare import prepare
     from bradd.commands.pretrain import pretrain
     from bradd.commands.report import report
     from bradd.embedding import Encoder, embed
@@ -43,6 +44,7 @@ COMMANDS = {
     "pretrain": "train a backbone on a folder of pictures, rebalancing them as it goes",
     "balance": "rank a folder's images by how under-represented they are",
     "evaluate": "score runs or timm checkpoints by kNN and a linear probe on labelled images",
+    "prepare": "cut labelled images to a long-tailed or balanced subset, as a manifest",
     "report": "write a run's page anew",
 }
 
@@ -78,6 +80,7 @@ _HOMES = {
     "embed": "bradd.embedding",
     "evaluate": "bradd.commands.evaluate",
     "load_backbone": "bradd.ssl",
+    "prepare": "bradd.commands.prepare",
     "pretrain": "bradd.commands.pretrain",
     "rank": "bradd.ranking",
     "rebalance": "bradd.rebalancing",
@@ -117,6 +120,7 @@ __all__ = [
     "embed",
     "evaluate",
     "load_backbone",
+    "prepare",
     "pretrain",
     "rank",
     "rebalance",

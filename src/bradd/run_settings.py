@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bradd.component import settings_of
-from bradd.data import NAMES
+from bradd.data import absolute_data
 from bradd.errors import BraddError
 from bradd.generate import Generator
 from bradd.presets import Settings
@@ -17,7 +17,7 @@ from bradd.signature import checked
 from bradd.ssl import Method
 from bradd.views import Views
 
-__all__ = ["MAX_UNREADABLE", "config_of", "saved_settings"]
+__all__ = ["MAX_UNREADABLE", "config_of", "plain_setting", "saved_settings"]
 
 MAX_UNREADABLE = 0.01
 
@@ -29,18 +29,19 @@ def config_of(given: dict[str, Any], run: Run, settings: Settings) -> dict[str, 
     """All settings of a run as plain values, from which `bradd pretrain --config` starts it again.
 
     Args:
-        given: What the user set: here `data`, `longtail` and `max_unreadable` matter.
+        given: What the user set: here `data`, the subset, `labels` and `max_unreadable` matter.
         run: The run.
         settings: The resolved settings.
     """
     return {
-        "data": _plain("data", given["data"]),
+        "data": plain_setting("data", given["data"]),
         "out": str(run.folder),
         "longtail": given.get("longtail"),
-        "labels": _plain("labels", given["labels"]) if "labels" in given else None,
+        "manifest": plain_setting("manifest", given["manifest"]) if "manifest" in given else None,
+        "labels": plain_setting("labels", given["labels"]) if "labels" in given else None,
         "max_unreadable": given.get("max_unreadable", MAX_UNREADABLE),
         **settings.to_config(),
-        "weights": _plain("weights", settings.weights),
+        "weights": plain_setting("weights", settings.weights),
     }
 
 
@@ -58,21 +59,25 @@ def saved_settings(command: Callable[..., Any], run: Run, given: dict[str, Any])
     run.check_resumable()
     saved = run.read_config()
     for name, value in given.items():
-        if name not in FREE_ON_RESUME and _plain(name, value) != saved.get(name):
+        if name not in FREE_ON_RESUME and plain_setting(name, value) != saved.get(name):
             raise BraddError(
                 f"{name} was {saved.get(name)!r} when the run in {run.folder} started and is now "
-                f"{_plain(name, value)!r}. Resume without it, or start another run."
+                f"{plain_setting(name, value)!r}. Resume without it, or start another run."
             )
     free = {name: given[name] for name in FREE_ON_RESUME if name in given}
     settings = {**checked(command, saved), **free}
     return {name: value for name, value in settings.items() if value is not None and name != "out"}
 
 
-def _plain(name: str, value: Any) -> Any:
+def plain_setting(name: str, value: Any) -> Any:
     """A setting as config.yaml holds it."""
+    if value is None:
+        return None
     if isinstance(value, (Method, Views, Selector, Generator)):
         return settings_of(value)
-    if name in ("data", "labels") and value not in NAMES:
+    if name in ("data", "labels"):
+        return absolute_data(value)
+    if name == "manifest":
         return str(Path(value).expanduser().resolve())
     if name == "weights" and value not in ("random", "timm"):
         return str(Path(value).expanduser().resolve())

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import struct
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -236,6 +237,7 @@ def test_the_kind_of_file_changes_nothing(tmp_path: Path) -> None:
         ({"n_anchors": 41}, "n_anchors is 41, but there are 40 images"),
         ({"n_anchors": 1}, "n_anchors is 1"),
         ({"n_variations": 0}, "n_variations is 0"),
+        ({"draws": 0}, "draws is 0"),
         ({"cycles": 0}, "cycles is 0"),
         ({"epochs_per_cycle": 0}, "epochs_per_cycle is 0"),
         ({"image_size": 0}, "image_size is 0"),
@@ -270,9 +272,19 @@ def test_impossible_values_are_named(
     assert message in refused(photos, out, **settings)
 
 
-def test_paper_preset_without_its_generator_says_what_to_do(photos: Path, out: Path) -> None:
-    message = refused(photos, out, preset="paper", generator=None)
-    assert "--generator RepresentationDiffusion or Duplicate" in message
+def test_a_generator_that_cannot_be_had_is_said_before_images_are_read(
+    tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    message = refused(tmp_path / "empty", out, preset="paper", generator=None)
+    assert "pip install 'bradd[hf]'" in message
+    assert "--generator RepresentationDiffusion" in message
+    missing = {"class_path": "StableUnCLIP", "init_args": {"model": "/nowhere"}}
+    monkeypatch.undo()
+    assert "no folder /nowhere" in refused(tmp_path / "empty", out, generator=missing)
+    # With one cycle there is no round, so no generator is needed.
+    assert "no folder" not in refused(tmp_path / "empty", out, generator=missing, cycles=1)
 
 
 # The run's folder.
@@ -437,7 +449,7 @@ def test_config_starts_the_same_run_again(
     assert saved["selector"]["init_args"]["k"] == 3
     assert saved["views"]["init_args"]["blur"] == 0.25
     assert saved["generator"]["init_args"]["channels"] == [8, 8]
-    assert None not in [saved[name] for name in saved if name not in ("longtail", "labels")]
+    assert None not in [saved[name] for name in saved if name not in ("longtail", "manifest", "labels")]
     # --out goes before the file, wherever it stands.
     assert main(["pretrain", f"--out={second}", "--config", str(first / "config.yaml")]) == 0
     for name in ("backbone.safetensors", "ledger.parquet", "manifest.json"):

@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bradd.data.images import ArrayImages
-from bradd.data.labelled import LabelledImages, labelled_folder, stratified_split
+from bradd.data.labelled import (
+    LabelledImages,
+    folder_splits,
+    labelled_folder,
+    stratified_split,
+)
 from bradd.errors import BraddError
 
 
@@ -76,11 +81,34 @@ def test_test_goes_before_val(tmp_path: Path) -> None:
     assert len(labelled_folder(tmp_path, "test").images) == 2
 
 
+def test_val_beside_test_is_a_third_split(tmp_path: Path) -> None:
+    assert folder_splits(tmp_path) == ("train", "test")
+    save(tmp_path, train__a=1, train__b=1, val__a=2, val__b=1)
+    assert folder_splits(tmp_path) == ("train", "test")
+    with pytest.raises(BraddError, match="splits train, test, but no split 'val'"):
+        labelled_folder(tmp_path, "val")
+    save(tmp_path, test__a=1, test__b=3)
+    assert folder_splits(tmp_path) == ("train", "val", "test")
+    assert names(labelled_folder(tmp_path, "val"))[0] == "val/a/00.png"
+    assert np.bincount(labelled_folder(tmp_path, "val").labels).tolist() == [2, 1]
+    # One that nobody asks for may have other classes.
+    save(tmp_path, val__c=1)
+    assert np.bincount(labelled_folder(tmp_path, "test").labels).tolist() == [1, 3]
+    with pytest.raises(BraddError, match="Only in val: c"):
+        labelled_folder(tmp_path, "val")
+
+
+def test_a_split_that_is_drawn_has_no_val(tmp_path: Path) -> None:
+    save(tmp_path, a=2, b=2)
+    with pytest.raises(BraddError, match="splits train, test, but no split 'val'"):
+        labelled_folder(tmp_path, "val")
+
+
 def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(BraddError, match="does not exist"):
         labelled_folder(tmp_path / "gone", "train")
-    with pytest.raises(BraddError, match="'train' or 'test', not 'val'"):
-        labelled_folder(tmp_path, "val")  # type: ignore[arg-type]
+    with pytest.raises(BraddError, match="splits train, val, test, but no split 'valid'"):
+        labelled_folder(tmp_path, "valid")  # type: ignore[arg-type]
     save(tmp_path / "single", train__a=3, train__b=2)
     with pytest.raises(BraddError, match="single class folder 'train'"):
         labelled_folder(tmp_path / "single", "train")

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -10,7 +7,7 @@ from hypothesis import strategies as st
 
 from bradd.data.images import ArrayImages
 from bradd.data.labelled import LabelledImages
-from bradd.data.longtail import Manifest, class_counts, long_tailed
+from bradd.data.longtail import class_counts, draw, long_tailed
 from bradd.errors import BraddError
 
 
@@ -127,6 +124,15 @@ def test_malformed_shapes(spec: str) -> None:
         class_counts(spec, [10, 10])
 
 
+@pytest.mark.parametrize(
+    ("spec", "near"),
+    [("exponental:100", "exponential:100"), ("Pareto:6", "pareto:6"), ("pareto 6", "pareto:...")],
+)
+def test_a_misspelt_shape_is_answered_with_the_nearest(spec: str, near: str) -> None:
+    with pytest.raises(BraddError, match=f"not understood. Did you mean {near}\\? Accepted"):
+        class_counts(spec, [10, 10])
+
+
 def test_a_class_must_not_vanish() -> None:
     with pytest.raises(BraddError, match=r"leaves 1 of 3 classes without an image.*class 2"):
         class_counts("exponential:100", [99, 99, 99])
@@ -177,38 +183,9 @@ def test_classes_are_drawn_independently() -> None:
     assert set(other[other % 3 == 2] // 3) == third
 
 
-def test_the_manifest_is_written_and_read(tmp_path: Path) -> None:
-    manifest = Manifest("pareto:6", 3, {"z": 2, "ä": 1}, ["ü.png", "\udcff.png"])
-    file = tmp_path / "manifest.json"
-    file.write_text("an older one")
-    manifest.write(file)
-    assert Manifest.read(file) == manifest
-    assert list(json.loads(file.read_text())["counts"]) == ["z", "ä"]
-    assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
-
-
-def test_a_failed_write_leaves_the_old_manifest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = tmp_path / "manifest.json"
-    Manifest("pareto:6", 0, {"a": 1}, ["x"]).write(file)
-    before = file.read_bytes()
-
-    def full_disk(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", full_disk)
-    with pytest.raises(BraddError, match="disk is full"):
-        Manifest("pareto:6", 1, {"a": 1}, ["y"]).write(file)
-    assert file.read_bytes() == before
-    assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
-
-
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"spec": 1, "seed": "x"}', "null"])
-def test_files_that_are_no_manifest(tmp_path: Path, content: str) -> None:
-    file = tmp_path / "manifest.json"
-    with pytest.raises(BraddError, match="cannot be read"):
-        Manifest.read(file)
-    file.write_text(content)
-    with pytest.raises(BraddError, match="is not a manifest"):
-        Manifest.read(file)
+def test_larger_draws_hold_the_smaller_ones() -> None:
+    images = labelled(np.arange(60))
+    few, many = draw(images, [1, 5, 0], 0), draw(images, [9, 5, 2], 0)
+    assert set(few) < set(many)
+    assert np.bincount(images.labels[many]).tolist() == [9, 5, 2]
+    assert set(draw(images, [9, 5, 2], 1)) != set(many)

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from bradd.data.images import ArrayImages
-from bradd.data.open import open_images, open_labelled
+from bradd.data.manifest import Manifest
+from bradd.data.open import absolute_data, labelled_splits, open_images, open_labelled
 from bradd.errors import BraddError
 
 
@@ -61,6 +62,33 @@ def test_a_text_file(folder: Path) -> None:
         open_labelled(file, "train")
 
 
+def test_a_manifest_is_its_images(folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "removed.json"
+    manifest = Manifest("pareto:6", 0, {"a": 0, "b": 1}, ["train/b/1.png"], "removed", str(folder))
+    manifest.write(file)
+    images = open_images(file)
+    assert (len(images), images.name(0)) == (1, "train/b/1.png")
+    assert images.load(0).size == (1, 1)
+    Manifest("pareto:6", 0, {"a": 0, "b": 1}, ["train/b/1.png"]).write(file)
+    with pytest.raises(BraddError, match="does not say of which data set: give that with --data"):
+        open_images(file)
+    Manifest("pareto:6", 0, {"a": 1}, ["test/a/1.png"], data=str(folder)).write(file)
+    with pytest.raises(BraddError, match="not in the training split"):
+        open_images(file)
+
+
+def test_the_splits_that_labels_come_in(folder: Path) -> None:
+    assert labelled_splits(folder) == labelled_splits("digits") == ("train", "test")
+    assert labelled_splits("aircraft") == ("train", "val", "test")
+
+
+def test_where_data_lie_from_any_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder.parent)
+    assert absolute_data("cifar10") == "cifar10"
+    for path in ("./cifar10", Path("cifar10")):
+        assert absolute_data(path) == str(folder.resolve())
+
+
 def test_neither(tmp_path: Path) -> None:
     for open_it in (open_images, lambda data: open_labelled(data, "train")):
         with pytest.raises(BraddError, match=r"'digit' is neither.*Did you mean 'digits'\?"):
@@ -77,7 +105,7 @@ def test_the_home_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_importing_the_room_is_cheap() -> None:
-    heavy = "{'torch', 'torchvision', 'sklearn', 'lightning'}"
+    heavy = "{'torch', 'torchvision', 'sklearn', 'lightning', 'datasets', 'pyarrow'}"
     code = f"import sys, bradd.data; sys.exit(', '.join({heavy} & set(sys.modules)) or None)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -8,12 +8,12 @@ from typing import Any, Literal
 
 from bradd.component import describe
 from bradd.console import console_on, say
-from bradd.data import NAMES, LabelledImages, open_labelled
+from bradd.data import NAMES, LabelledImages, Manifest, is_named, open_labelled
 from bradd.data.training_set import TrainingSet, open_training_set
 from bradd.errors import BraddError
 from bradd.generate import Generator
 from bradd.pool import EpochLength
-from bradd.presets import Facts, Settings, resolve, usable_cores
+from bradd.presets import Facts, Settings, resolve, usable_cores, usual_generator
 from bradd.reporting import write_report
 from bradd.round_settings import Candidates, check_round
 from bradd.run import Run
@@ -35,6 +35,7 @@ def pretrain(
     *,
     preset: Literal["recommended", "paper"] | None = None,
     longtail: str | None = None,
+    manifest: str | Path | None = None,
     labels: str | Path | None = None,
     backbone: str | None = None,
     backbone_kwargs: dict[str, Any] | None = None,
@@ -54,6 +55,7 @@ def pretrain(
     anchor_limit: int | None = None,
     first_round: int | None = None,
     acceptance: bool | None = None,
+    draws: int | None = None,
     epoch_length: EpochLength | None = None,
     batch_size: int | None = None,
     optimizer: Literal["sgd", "adamw", "lars"] | None = None,
@@ -80,16 +82,17 @@ def pretrain(
     printed, and written to config.yaml, from which the same run starts again.
 
     Args:
-        data: A folder (searched recursively), a text file of paths, or digits, fashion-mnist or
-            cifar10.
+        data: A folder (searched recursively), a text file of paths, or the name of a data set
+            (digits, cifar10, imagenet100, ...; hf:NAME needs bradd[datasets]).
         out: The run's folder.
         preset: recommended (default: real anchors, matched budget, guard and acceptance on) or
             paper (its literal reading).
         longtail: Train on a long-tailed subset of labelled data, exponential:100 or pareto:6. The
             labels shape the subset; training does not see them.
+        manifest: Train on the subset that this file of bradd prepare names. Default data: its own.
         labels: Labelled images on which kNN accuracy is followed meanwhile, as for `evaluate`;
             training does not see them. Default: the data themselves where they are a named set, or
-            with longtail; else none.
+            with longtail or manifest; else none.
         backbone: A timm model. Default: a ResNet that suits images and machine.
         backbone_kwargs: Further arguments for timm.create_model, e.g. {"drop_path_rate": 0.1}.
         weights: What the backbone starts from: random (default), timm (timm's own pre-trained
@@ -104,7 +107,8 @@ def pretrain(
         views: The random views. Default: the method's own, up to 64 pixels without blur and with
             larger crops. If any of their settings is given, the others are those for large images.
         selector: What is under-represented. Default: Rare; in the paper preset KNNDistance, k = 5.
-        generator: What makes variations. Default: RepresentationDiffusion.
+        generator: What makes variations. Default: RepresentationDiffusion; in the paper preset
+            StableUnCLIP.
         cycles: Cycles of training; rounds of rebalancing are one fewer. Default: 5. With 1 the
             images are not rebalanced.
         epochs_per_cycle: Epochs of a cycle. Default: 20.
@@ -115,7 +119,8 @@ def pretrain(
             and count copies of an image once.
         anchor_limit: How many rounds may choose the same image; 0: any number. Default: 2.
         first_round: The cycle that the first round follows. Default: 1.
-        acceptance: Refuse variations nearer to another anchor than to their own.
+        acceptance: Refuse variations that left their anchor, and copies.
+        draws: How often at most each variation is drawn until one is accepted. Default: 3.
         epoch_length: matched (as many samples as there are images) or grown (the whole pool).
         batch_size: Images in a batch, over all devices. Default: 256 (ViT 512), on a CPU 128,
             fewer for small data.
@@ -162,16 +167,19 @@ def pretrain(
             given = saved_settings(pretrain, run, given)
         else:
             run.check_free(overwrite=overwrite)
+        _check_manifest(given)
         _check_data(given.get("data"), run)
         from_checkpoint = resume and run.checkpoint.exists()
         labelled = _labelled(given)
         _check_backbone(given, from_checkpoint)
+        _check_generator(given)
         training_set = open_training_set(
             given["data"],
             given.get("longtail"),
             given.get("seed", 0),
             given.get("num_workers", usable_cores()),
             given.get("max_unreadable", MAX_UNREADABLE),
+            given.get("manifest"),
         )
         facts = Facts.of_machine(len(training_set.images), training_set.shorter_side)
         tuned = {field.name for field in fields(Settings)}
@@ -200,11 +208,21 @@ def pretrain(
     return run.folder
 
 
+def _check_manifest(given: dict[str, Any]) -> None:
+    """One subset at most; without data those that the manifest was made for."""
+    if "manifest" not in given:
+        return
+    if "longtail" in given:
+        raise BraddError("Give longtail or manifest: either says which images are trained on.")
+    if not given.get("data"):
+        given["data"] = Manifest.read(Path(given["manifest"]).expanduser()).data
+
+
 def _check_data(data: str | Path | None, run: Run) -> None:
     if not data:
         raise BraddError(f"Say what to train on: --data FOLDER, or one of {', '.join(NAMES)}.")
     folder = Path(data).expanduser()
-    if data in NAMES or not folder.is_dir():
+    if is_named(data) or not folder.is_dir():
         return
     if run.folder.resolve().is_relative_to(folder.resolve()):
         raise BraddError(
@@ -223,7 +241,8 @@ def _check_batch(batch_size: int, images: int) -> None:
 def _labelled(given: dict[str, Any]) -> tuple[LabelledImages, LabelledImages] | None:
     """What kNN accuracy is followed on: a reference and a test split, where labels are at hand."""
     data = given.get("labels")
-    if data is None and (given["data"] in NAMES or given.get("longtail")):
+    subset = given.get("longtail") or given.get("manifest")
+    if data is None and (given["data"] in NAMES or subset):
         data = given["data"]
     return None if data is None else (open_labelled(data, "train"), open_labelled(data, "test"))
 
@@ -238,13 +257,20 @@ def _check_backbone(given: dict[str, Any], from_checkpoint: bool) -> None:
         raise BraddError(f"weights: {weights} does not exist.")
 
 
+def _check_generator(given: dict[str, Any]) -> None:
+    """Find out before all images are read whether the generator can be had."""
+    generator = given.get("generator") or usual_generator(given.get("preset"))
+    if given.get("cycles") != 1:  # else there is no round
+        generator.check()
+
+
 def _say_settings(run: Run, settings: Settings, plan: Backbone, images: TrainingSet) -> None:
     say(f"bradd pretrain: {len(images.images)} images into {run.folder}")
     if images.unreadable:
         say(f"  {len(images.unreadable)} unreadable images are skipped, see {run.unreadable}")
     if images.manifest is not None:
         counts = ", ".join(f"{name} {count}" for name, count in images.manifest.counts.items())
-        say(f"  long-tailed subset {images.manifest.spec}: {counts}")
+        say(f"  {images.manifest.describe()}: {counts}")
     say(f"  backbone: {plan.describe()}")
     for name, value in vars(settings).items():
         if name in ("backbone", "backbone_kwargs"):

@@ -1,4 +1,4 @@
-"""Images: where they come from, how they are decoded, and long-tailed subsets of them."""
+"""Images: where they come from, how they are decoded, and subsets of them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from bradd.data.images import (
     listed_images,
 )
 from bradd.data.labelled import LabelledImages, Split, labelled_folder
-from bradd.data.longtail import Manifest, class_counts, long_tailed
-from bradd.data.named import NAMES, named_images
-from bradd.data.open import open_images, open_labelled
+from bradd.data.longtail import class_counts, long_tailed
+from bradd.data.manifest import Manifest
+from bradd.data.named import NAMES, is_named, named_images, named_splits
+from bradd.data.open import absolute_data, labelled_splits, open_images, open_labelled
 from bradd.data.scan import Scan, scan, write_unreadable
 
 __all__ = [
@@ -29,13 +30,17 @@ __all__ = [
     "Split",
     "SubsetImages",
     "UnreadableImage",
+    "absolute_data",
     "class_counts",
     "decode",
     "folder_images",
+    "is_named",
     "labelled_folder",
+    "labelled_splits",
     "listed_images",
     "long_tailed",
     "named_images",
+    "named_splits",
     "open_images",
     "open_labelled",
     "scan",

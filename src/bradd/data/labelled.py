@@ -13,9 +13,20 @@ from bradd.data.images import FileImages, Images, SubsetImages, folder_images
 from bradd.errors import BraddError
 from bradd.seeds import random_generator
 
-__all__ = ["LabelledImages", "Split", "check_split", "labelled_folder", "stratified_split"]
+__all__ = [
+    "SPLITS",
+    "LabelledImages",
+    "Split",
+    "check_split",
+    "folder_splits",
+    "labelled_folder",
+    "stratified_split",
+]
 
-Split = Literal["train", "test"]
+Split = Literal["train", "val", "test"]
+
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+"""The splits a data set may have; `val` only where it is official."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,30 +64,36 @@ class LabelledImages:
 def labelled_folder(root: Path, split: Split) -> LabelledImages:
     """A folder with one subfolder for each class.
 
-    With subfolders `train` and `test` (or `train` and `val`), which then hold the class folders,
-    these are the splits. Without them, a fixed 80/20 split is drawn within each class.
+    With subfolders `train` and `test`, which then hold the class folders, these are the splits, and
+    `val` beside them is a third. With `train` and `val` alone, `val` is the test split. Without
+    them, a fixed 80/20 split is drawn within each class.
 
     Args:
         root: The folder.
-        split: `"train"` or `"test"`.
+        split: One of `folder_splits(root)`.
 
     Returns:
         The split's images, named relative to `root`; its classes are sorted by name and the same
         in both splits.
 
     Raises:
-        BraddError: There are fewer than two class folders, one of them holds no image, an image
-            lies outside of them, or the two splits differ in their classes.
+        BraddError: There is no such split, there are fewer than two class folders, one of them
+            holds no image, an image lies outside of them, or the splits differ in their classes.
     """
     check_split(split)
-    # Checked here so that a missing folder is reported as such, not as one without classes.
-    if root.is_dir() and (root / "train").is_dir():
-        for held_out in ("test", "val"):
-            if (root / held_out).is_dir():
-                return _split_folders(root, held_out, split)
+    folders = _folder_of_each_split(root)
+    if folders:
+        check_split(split, str(root), tuple(folders))
+        return _split_folders(root, folders, split)
     everything = _class_folders(root, root)
+    check_split(split, str(root), ("train", "test"))
     train, test = stratified_split(everything.labels, everything.classes, train_share=0.8)
     return everything.subset(train if split == "train" else test)
+
+
+def folder_splits(root: Path) -> tuple[Split, ...]:
+    """The splits that `labelled_folder` finds in a folder."""
+    return tuple(_folder_of_each_split(root)) or ("train", "test")
 
 
 def stratified_split(
@@ -103,24 +120,44 @@ def stratified_split(
     return np.sort(np.concatenate(train)), np.sort(np.concatenate(test))
 
 
-def check_split(split: str) -> None:
-    """Raise a BraddError unless `split` is one of the two there are."""
-    if split not in ("train", "test"):
-        raise BraddError(f"the split must be 'train' or 'test', not {split!r}")
+def check_split(
+    split: str, data: str = "a labelled data set", splits: tuple[Split, ...] = SPLITS
+) -> None:
+    """Raise a BraddError unless `split` is one of the splits of `data`."""
+    if split not in splits:
+        raise BraddError(f"{data} has the splits {', '.join(splits)}, but no split {split!r}")
 
 
-def _split_folders(root: Path, held_out: str, split: Split) -> LabelledImages:
-    train = _class_folders(root, root / "train")
-    test = _class_folders(root, root / held_out)
-    if train.classes != test.classes:
-        only_train = sorted(set(train.classes) - set(test.classes))
-        only_test = sorted(set(test.classes) - set(train.classes))
-        raise BraddError(
-            f"the class folders of {root / 'train'} and {root / held_out} differ. "
-            f"Only in train: {', '.join(only_train) or 'none'}. "
-            f"Only in {held_out}: {', '.join(only_test) or 'none'}"
-        )
-    return train if split == "train" else test
+def _folder_of_each_split(root: Path) -> dict[Split, str]:
+    """The subfolder of each split; none where the split is to be drawn."""
+    if not (root / "train").is_dir():
+        return {}
+    held_out = [name for name in ("test", "val") if (root / name).is_dir()]
+    if not held_out:
+        return {}
+    if len(held_out) == 2:
+        return {"train": "train", "val": "val", "test": "test"}
+    return {"train": "train", "test": held_out[0]}
+
+
+def _split_folders(root: Path, folders: dict[Split, str], split: Split) -> LabelledImages:
+    wanted = {"train", "test", split}  # a `val` that nobody asks for may look as it likes
+    parts = {
+        name: _class_folders(root, root / folder)
+        for name, folder in folders.items()
+        if name in wanted
+    }
+    train = parts["train"]
+    for name, part in parts.items():
+        if train.classes != part.classes:
+            only_train = sorted(set(train.classes) - set(part.classes))
+            only_other = sorted(set(part.classes) - set(train.classes))
+            raise BraddError(
+                f"the class folders of {root / 'train'} and {root / folders[name]} differ. "
+                f"Only in train: {', '.join(only_train) or 'none'}. "
+                f"Only in {folders[name]}: {', '.join(only_other) or 'none'}"
+            )
+    return parts[split]
 
 
 def _class_folders(root: Path, folder: Path) -> LabelledImages:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import json
+import difflib
 from bisect import bisect_left
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from bradd.data.labelled import LabelledImages
+from bradd.data.manifest import Manifest
 from bradd.errors import BraddError
-from bradd.files import write_atomically
 from bradd.seeds import random_generator
 
-__all__ = ["Manifest", "class_counts", "long_tailed"]
+__all__ = [
+    "check_shape",
+    "class_counts",
+    "draw",
+    "images_per_class",
+    "long_tailed",
+    "members_by_name",
+]
 
 _Counts = npt.NDArray[np.int64]
 _Values = npt.NDArray[np.float64]
@@ -78,49 +83,6 @@ def class_counts(spec: str, available: npt.ArrayLike) -> _Counts:
     return counts
 
 
-@dataclass(frozen=True)
-class Manifest:
-    """What a long-tailed subset consists of, so that it can be made or checked again.
-
-    Attributes:
-        spec: The shape, see `class_counts`.
-        seed: The seed that the images were drawn with.
-        counts: How many images each class has.
-        names: The names of the images, in the order of their indices.
-    """
-
-    spec: str
-    seed: int
-    counts: dict[str, int]
-    names: list[str]
-
-    def write(self, path: Path) -> None:
-        """Write the manifest as JSON, wholly or not at all."""
-        write_atomically(path, json.dumps(asdict(self), indent=1) + "\n")
-
-    @classmethod
-    def read(cls, path: Path) -> Manifest:
-        """Read a manifest.
-
-        Raises:
-            BraddError: The file is missing or is not a manifest.
-        """
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            return cls(
-                spec=str(content["spec"]),
-                seed=int(content["seed"]),
-                counts={str(name): int(count) for name, count in content["counts"].items()},
-                names=[str(name) for name in content["names"]],
-            )
-        except OSError as error:
-            raise BraddError(f"the manifest {path} cannot be read: {error.strerror}") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise BraddError(
-                f"{path} is not a manifest of a long-tailed subset: {error!r}"
-            ) from error
-
-
 def long_tailed(
     labelled: LabelledImages, spec: str, seed: int
 ) -> tuple[npt.NDArray[np.int64], Manifest]:
@@ -140,21 +102,51 @@ def long_tailed(
     Raises:
         BraddError: See `class_counts`.
     """
-    counts = class_counts(spec, np.bincount(labelled.labels, minlength=len(labelled.classes)))
+    indices = draw(labelled, class_counts(spec, images_per_class(labelled)), seed)
+    return indices, Manifest.of(labelled, indices, spec, seed)
+
+
+def check_shape(spec: str) -> None:
+    """Refuse a shape that `class_counts` does not understand.
+
+    Raises:
+        BraddError: It is one; the nearest is suggested.
+    """
+    _shape(spec)
+
+
+def draw(labelled: LabelledImages, counts: npt.ArrayLike, seed: int) -> _Counts:
+    """Draw so many images of each class.
+
+    With one seed a larger count takes the images of a smaller one and more, so that two subsets
+    differ in no more images than their counts do.
+
+    Args:
+        labelled: The images to draw from.
+        counts: How many of each class, `[C]`, at most as many as there are.
+        seed: The seed of the draw.
+
+    Returns:
+        Sorted indices into the images.
+    """
     drawn: list[int] = []
-    for label, class_name in enumerate(labelled.classes):
-        members = np.flatnonzero(labelled.labels == label).tolist()
-        members.sort(key=labelled.images.name)
+    for label, count in enumerate(np.asarray(counts, np.int64)):
+        members = members_by_name(labelled, label)
+        class_name = labelled.classes[label]
         order = random_generator(seed, "longtail", class_name).permutation(len(members))
-        drawn.extend(members[position] for position in order[: counts[label]])
-    indices = np.sort(np.asarray(drawn, np.int64))
-    manifest = Manifest(
-        spec=spec,
-        seed=seed,
-        counts=dict(zip(labelled.classes, counts.tolist(), strict=True)),
-        names=[labelled.images.name(int(index)) for index in indices],
-    )
-    return indices, manifest
+        drawn.extend(members[position] for position in order[:count])
+    return np.sort(np.asarray(drawn, np.int64))
+
+
+def images_per_class(labelled: LabelledImages) -> _Counts:
+    """How many images each class has, `[C]`."""
+    return np.bincount(labelled.labels, minlength=len(labelled.classes)).astype(np.int64)
+
+
+def members_by_name(labelled: LabelledImages, label: int) -> list[int]:
+    """Indices of a class's images, in an order that does not depend on how they are listed."""
+    members: list[int] = np.flatnonzero(labelled.labels == label).tolist()
+    return sorted(members, key=labelled.images.name)
 
 
 def _shape(spec: str) -> tuple[Callable[[int, int], _Values], Callable[[_Values], _Counts]]:
@@ -163,12 +155,19 @@ def _shape(spec: str) -> tuple[Callable[[int, int], _Values], Callable[[_Values]
     try:
         parameter = float(text)
     except ValueError:
-        raise BraddError(f"the shape {spec!r} is not understood. {_ACCEPTED}") from None
+        raise BraddError(_not_understood(spec)) from None
     if kind == "exponential" and 1 <= parameter < np.inf:
         return lambda n_0, n_classes: _exponential(n_0, n_classes, parameter), _floor
     if kind == "pareto" and 0.1 <= parameter <= 1000:
         return lambda n_0, n_classes: _pareto(n_0, n_classes, parameter), _largest_remainders
-    raise BraddError(f"the shape {spec!r} is not understood. {_ACCEPTED}")
+    raise BraddError(_not_understood(spec))
+
+
+def _not_understood(spec: str) -> str:
+    kind, _, parameter = spec.partition(":")
+    near = difflib.get_close_matches(kind.lower(), ("exponential", "pareto"), n=1)
+    hint = f" Did you mean {near[0]}:{parameter or '...'}?" if near and near[0] != kind else ""
+    return f"the shape {spec!r} is not understood.{hint} {_ACCEPTED}"
 
 
 def _exponential(n_0: int, n_classes: int, ratio: float) -> _Values:

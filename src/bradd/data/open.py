@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from bradd.data.images import Images, folder_images, listed_images
-from bradd.data.labelled import LabelledImages, Split, labelled_folder
-from bradd.data.named import NAMES, named_images, nearest_name
+from bradd.data.hugging_face import PREFIX, hugging_face_folder, hugging_face_images
+from bradd.data.images import Images, SubsetImages, folder_images, listed_images
+from bradd.data.labelled import LabelledImages, Split, folder_splits, labelled_folder
+from bradd.data.manifest import Manifest
+from bradd.data.named import NAMES, is_named, named_images, named_splits, nearest_name
 from bradd.errors import BraddError
 
-__all__ = ["open_images", "open_labelled"]
+__all__ = ["absolute_data", "labelled_splits", "open_images", "open_labelled"]
 
 logger = logging.getLogger(__name__)
 
@@ -20,9 +22,9 @@ def open_images(data: str | Path | Images) -> Images:
 
     Args:
         data: The name of a dataset (its training split is opened), a folder (read with all its
-            subfolders), a text file that lists image files, or images, which are returned as they
-            are. A name given as a string goes before a folder of the same name; `./cifar10`, or a
-            `Path`, is always the folder.
+            subfolders), a text file that lists image files, a manifest (a `.json` file written by
+            `bradd prepare`), or images, which are returned as they are. A name given as a string
+            goes before a folder of the same name; `./cifar10`, or a `Path`, is always the folder.
 
     Returns:
         The images.
@@ -33,15 +35,18 @@ def open_images(data: str | Path | Images) -> Images:
     if not isinstance(data, (str, Path)):
         return data
     if _is_name(data):
-        return named_images(str(data), "train").images
+        name = str(data)
+        if name.startswith(PREFIX):
+            return hugging_face_images(name)
+        return named_images(name, "train").images
     path = Path(data).expanduser()
     if path.is_dir():
         return folder_images(path)
     if path.is_file():
-        return listed_images(path)
+        return _manifest_images(path) if path.suffix == ".json" else listed_images(path)
     raise BraddError(
         f"{_unknown(data)} Give a folder of images, a text file that lists image files, or the "
-        f"name of a dataset ({', '.join(NAMES)})"
+        f"name of a dataset ({', '.join(NAMES)}, hf:NAME)"
     )
 
 
@@ -51,13 +56,13 @@ def open_labelled(data: str | Path, split: Split) -> LabelledImages:
     Args:
         data: The name of a dataset, or a folder with one subfolder for each class; names go before
             folders as in `open_images`.
-        split: `"train"` or `"test"`.
+        split: One of `labelled_splits(data)`.
 
     Returns:
         The split.
 
     Raises:
-        BraddError: `data` is neither, or cannot be read.
+        BraddError: `data` is neither, has no such split, or cannot be read.
     """
     if _is_name(data):
         return named_images(str(data), split)
@@ -71,12 +76,43 @@ def open_labelled(data: str | Path, split: Split) -> LabelledImages:
 
 _LABELLED_ACCEPTED = (
     "Labels are read from a folder with one subfolder for each class, or from a dataset's name "
-    f"({', '.join(NAMES)})"
+    f"({', '.join(NAMES)}, hf:NAME)"
 )
 
 
+def labelled_splits(data: str | Path) -> tuple[Split, ...]:
+    """The splits that `open_labelled` opens: `train`, `test`, and `val` where it is official.
+
+    Raises:
+        BraddError: `data` is the name of a dataset that cannot be had.
+    """
+    if isinstance(data, str) and is_named(data):
+        return named_splits(data)
+    return folder_splits(Path(data).expanduser())
+
+
+def absolute_data(data: str | Path) -> str:
+    """`data` as it can be opened from any folder: a name as it is, a path made absolute."""
+    if isinstance(data, str) and data.startswith(PREFIX):
+        folder = hugging_face_folder(data)
+        return data if folder is None else f"{PREFIX}{folder.resolve()}"
+    return str(data) if is_named(data) else str(Path(data).expanduser().resolve())
+
+
+def _manifest_images(path: Path) -> Images:
+    """The images that a manifest names, in the training split of its data set."""
+    manifest = Manifest.read(path)
+    if not manifest.data:
+        raise BraddError(
+            f"the manifest {path} does not say of which data set: give that with "
+            f"--data, and this file with --manifest"
+        )
+    images = open_labelled(manifest.data, "train").images
+    return SubsetImages(images, manifest.rows_in(images))
+
+
 def _is_name(data: str | Path) -> bool:
-    if not isinstance(data, str) or data not in NAMES:
+    if not isinstance(data, str) or not is_named(data):
         return False
     if Path(data).is_dir():
         logger.warning(

@@ -41,7 +41,7 @@ class Scan:
 def scan(
     images: Images,
     workers: int,
-    max_unreadable: float = 0.01,
+    max_unreadable: float,
     progress: Callable[[int], None] | None = None,
 ) -> Scan:
     """Decode every image once, in worker processes, and keep none of them.
