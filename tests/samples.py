@@ -39,18 +39,23 @@ class TinyBackbone(nn.Module):
         return mixed
 
 
-def row(anchor: int, accepted: bool = True) -> dict[str, Any]:
+def row(anchor: int, accepted: bool = True, number: int = 0, attempt: int = 0) -> dict[str, Any]:
     """What a round says of one variation."""
     return {
         "anchor": anchor,
         "anchor_name": f"{anchor}.png",
+        "number": number,
+        "attempt": attempt,
         "seed": 2**62 + anchor,
         "generator": "Duplicate()",
         "generator_revision": "",
+        "licence": "",
         "external_data": False,
         "anchor_score": 0.5,
         "own_distance": 0.1,
         "random_distance": 0.9,
+        "nearest_distance": 0.5,
+        "pixel_distance": 30.0,
         "accepted": accepted,
         "reason": "" if accepted else "why",
     }

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-import errno
 import hashlib
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,27 +10,19 @@ import pyarrow.parquet as pq
 import pytest
 
 from bradd.errors import BraddError
-from bradd.ledger import Ledger
+from bradd.ledger import GENERATOR, JOURNAL, KEY, VIEWS, Ledger
+from bradd.ledger_table import SCHEMA, Variation
+from bradd.round_writer import RoundWriter
 from samples import picture, row
 
 
-def write_round(ledger: Ledger, cycle: int, commit: bool = True) -> None:
-    writer = ledger.start_round(cycle)
+def write_round(ledger: Ledger, cycle: int) -> None:
+    writer = RoundWriter(ledger, cycle)
     writer.add_anchor(3, picture(3))
     for number in range(2):
-        writer.add(picture(number), number=number, **row(3, accepted=number == 0))
+        writer.add(picture(number), **row(3, accepted=number == 0, number=number))
     writer.add_selection({"index": np.arange(2), "name": ["a", "b"]})
-    if commit:
-        writer.commit({"cycle": cycle})
-
-
-def test_a_round_is_invisible_until_it_is_committed(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path)
-    write_round(ledger, 1, commit=False)
-    assert ledger.committed() == []
-    write_round(ledger, 1)  # what the interrupted one left is replaced
-    assert ledger.committed() == [1]
-    assert sorted(p.name for p in (tmp_path / "rounds").iterdir()) == ["01"]
+    writer.commit({"cycle": cycle})
 
 
 def test_rows_and_files_agree(tmp_path: Path) -> None:
@@ -89,19 +80,28 @@ def test_a_damaged_table_is_named(tmp_path: Path) -> None:
         ledger.variations(1)
 
 
-def test_a_full_disk_ends_clearly_and_commits_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_field_of_a_row_is_a_column() -> None:
+    kinds = {"int": "int64", "str": "string", "bool": "bool", "float": "double"}
+    declared = {field.name: kinds[str(field.type)] for field in fields(Variation)}
+    assert {field.name: str(field.type) for field in SCHEMA} == declared
+
+
+def test_what_a_killed_process_left_undone_is_done(tmp_path: Path) -> None:
+    """Killed between a round's commit and the table of all rounds."""
     ledger = Ledger(tmp_path)
-    writer = ledger.start_round(1)
-    opened = Path.open
-
-    def full(path: Path, mode: str = "r", *rest: Any, **options: Any) -> Any:
-        if "w" in mode:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return opened(path, mode, *rest, **options)
-
-    monkeypatch.setattr(Path, "open", full)
-    with pytest.raises(BraddError, match=r"disk is full.*--resume"):
-        writer.add(picture(0), number=0, **row(1))
-    assert ledger.committed() == []
+    for cycle in (1, 2):
+        write_round(ledger, cycle)
+    expected = (tmp_path / "ledger.parquet").read_bytes()
+    (tmp_path / "ledger.parquet").unlink()
+    for cycle in (1, 2):
+        folder = ledger.round_folder(cycle)
+        (folder / GENERATOR).mkdir()
+        (folder / GENERATOR / "weights").write_text(str(cycle))
+        for name in (KEY, JOURNAL, VIEWS):
+            (folder / name).touch()
+    ledger.settle()
+    assert (tmp_path / "ledger.parquet").read_bytes() == expected
+    usual = {"anchors", "round.json", "selection.parquet", "variations", "variations.parquet"}
+    assert {path.name for path in ledger.round_folder(1).iterdir()} == usual
+    assert {path.name for path in ledger.round_folder(2).iterdir()} == usual | {GENERATOR}
+    assert (ledger.round_folder(2) / GENERATOR / "weights").read_text() == "2"

@@ -9,14 +9,15 @@ from torch.utils.data import DataLoader
 
 from bradd.errors import BraddError
 from bradd.pool import Pool
+from bradd.round_writer import RoundWriter
 from samples import picture, row
 
 
 def grow(pool: Pool, cycle: int, accepted: int, refused: int = 0) -> None:
-    writer = pool.ledger.start_round(cycle)
+    writer = RoundWriter(pool.ledger, cycle)
     for number in range(accepted + refused):
         image = picture(1000 * cycle + number)
-        writer.add(image, number=number, **row(cycle, accepted=number < accepted))
+        writer.add(image, **row(cycle, accepted=number < accepted, number=number))
     writer.commit({"cycle": cycle})
 
 
@@ -40,7 +41,7 @@ def test_images_keep_their_index_and_accepted_variations_follow(
         assert pool[index][1] == index
     assert np.array_equal(np.asarray(pool[42][0]), np.asarray(picture(1002)))
     assert np.array_equal(np.asarray(pool[43][0]), np.asarray(picture(2000)))
-    assert pool.name(43) == "rounds/02/variations/00000002_000.png"
+    assert pool.name(43) == "rounds/02/variations/00000002_000_0.png"
     pool.show_rounds(1)
     assert len(pool) == 43
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bradd.component import settings_of
 from bradd.errors import BraddError
-from bradd.generate import Duplicate, RepresentationDiffusion
+from bradd.generate import Duplicate, RepresentationDiffusion, StableUnCLIP
 from bradd.presets import Facts, Settings, resolve, usable_cores
 from bradd.rebalancing import check_round
 from bradd.select import KNNDistance, Rare, Uniform
@@ -48,6 +48,7 @@ GIVEN: dict[str, Any] = {
     "anchor_limit": 5,
     "first_round": 2,
     "acceptance": False,
+    "draws": 2,
     "epoch_length": "grown",
     "batch_size": 6,
     "optimizer": "sgd",
@@ -142,7 +143,7 @@ def test_the_learning_rate_is_in_proportion_to_the_batch(
 def test_each_method_has_its_published_recipe_and_the_paper_one_for_all(
     preset: str, method: Method, backbone: str, recipe: tuple[float, ...]
 ) -> None:
-    given = {"method": method, "backbone": backbone, "generator": Duplicate(), "batch_size": 256}
+    given = {"method": method, "backbone": backbone, "batch_size": 256}
     settings = resolve({**given, "preset": preset}, GPU)
     if preset == "paper":
         adamw = not backbone.startswith("resnet")
@@ -224,8 +225,7 @@ def test_the_backbone_suits_the_machine() -> None:
 
 def test_the_paper_preset_is_what_the_paper_states() -> None:
     """Algorithm 1 and section 4; where it is silent, the value `docs/architecture.md` argues."""
-    given = {"preset": "paper", "generator": Duplicate()}
-    settings = resolve(given, dataclasses.replace(GPU, images=12_205))
+    settings = resolve({"preset": "paper"}, dataclasses.replace(GPU, images=12_205))
     config = settings.to_config()
     stated = {
         "backbone": "vit_base_patch16_224",
@@ -266,20 +266,18 @@ def test_the_paper_preset_is_what_the_paper_states() -> None:
     }
     assert {name: config["views"]["init_args"][name] for name in views} == views
     assert (config["final_weight_decay"], config["gradient_clip"]) == (0.05, 0)
+    assert isinstance(settings.generator, StableUnCLIP)
+    unclip = {"steps": 20, "guidance": 10.0, "noise_level": 0, "scheduler": None}
+    assert {name: config["generator"]["init_args"][name] for name in unclip} == unclip
 
 
 def test_the_papers_recipe_for_a_resnet_does_not_depend_on_the_machine() -> None:
-    given = {"preset": "paper", "generator": Duplicate(), "backbone": "resnet50"}
+    given = {"preset": "paper", "backbone": "resnet50"}
     for facts in (CPU, GPU):
         settings = resolve(given, facts)
         recipe = (settings.optimizer, settings.learning_rate, settings.weight_decay)
         assert recipe == ("sgd", 0.5, 1e-4)
         assert (settings.batch_size, settings.image_size) == (256, 224)
-
-
-def test_the_paper_without_a_generator_is_an_error() -> None:
-    with pytest.raises(BraddError, match=r"Stable unCLIP.*--generator"):
-        resolve({"preset": "paper", "generator": None}, GPU)
 
 
 @pytest.mark.parametrize(

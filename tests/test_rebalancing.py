@@ -220,11 +220,16 @@ def test_variations_that_left_their_anchor_are_refused_and_said(
     settings = replace(SETTINGS, generator=Elsewhere(), n_anchors=10, n_variations=10)
     summary = rebalance(pool, encoder, 1, settings)
     rows = pool.ledger.variations(1)
-    assert [r.accepted for r in rows] == [r.own_distance < r.random_distance for r in rows]
-    assert {bool(r.reason) for r in rows if not r.accepted} == {True}
+    assert not any(r.accepted for r in rows if r.own_distance >= r.random_distance)
+    assert [r.accepted for r in rows] == [r.reason == "" for r in rows]
     assert summary["accepted"] == sum(r.accepted for r in rows) == len(pool) - 40
+    first = [r.own_distance < r.random_distance for r in rows if r.attempt == 0]
+    assert summary["nearer_own"] == np.mean(first)
     assert 0.3 < summary["nearer_own"] < 0.6  # chance is a half
     assert "nearer to their own anchor" in caplog.text
+    without = 10 - len({r.anchor for r in rows if r.accepted})
+    assert summary["anchors_without"] == without > 0
+    assert f"{without} of 10 anchors have no accepted variation after 3 draws" in caplog.text
     all_kept = Pool(folder, tmp_path / "all")
     rebalance(all_kept, encoder, 1, replace(settings, acceptance=False))
     assert len(all_kept) == 140
@@ -291,6 +296,7 @@ def test_an_encoder_that_changes_is_refused(folder: Path, tmp_path: Path) -> Non
         ({"n_anchors": 41}, "n_anchors is 41, but there are 40 images"),
         ({"n_variations": 0}, "n_variations is 0"),
         ({"anchor_limit": -1}, "anchor_limit is -1"),
+        ({"draws": 0}, "draws is 0"),
         ({"selector": Band(KNNDistance(3))}, r"Band\(.*\) chooses at most 3 of 40 images"),
         ({"selector": KNNDistance(40)}, r"KNNDistance\(k=40\) needs at least 41 images"),
     ],

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from bradd import console
 from bradd.errors import BraddError
-from bradd.ledger import RoundWriter
 from bradd.pool import EpochLength, Pool
+from bradd.round_writer import RoundWriter
 from bradd.ssl import DINO, SDCLR, Method, MoCoV3, SimCLR
 from bradd.ssl.method import Progress, TrainingFacts
 from bradd.ssl.pretraining import Pretraining
@@ -128,7 +128,7 @@ def test_a_grown_epoch_is_the_whole_pool(pool: Pool, cache: Any) -> None:
     grown = make_loader(pool, length="grown", cache=cache)
     writer = RoundWriter(pool.ledger, 1)
     for anchor in range(10):
-        writer.add(Image.new("RGB", (SIZE, SIZE)), number=0, **row(anchor))
+        writer.add(Image.new("RGB", (SIZE, SIZE)), **row(anchor))
     writer.commit({})
     pool.show_rounds(1)
     assert len(epoch_of(matched, 1)) == len(matched) == 40 // BATCH

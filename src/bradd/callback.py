@@ -49,7 +49,8 @@ class Rebalance(L.Callback):
         anchor_limit: How many rounds may choose the same image; 0: any number.
         first_round: The cycle that the first round follows. Rarity is found by what the encoder has
             learnt: later is better where it learns slowly.
-        acceptance: Refuse variations that left their anchor.
+        acceptance: Refuse variations that left their anchor or are copies.
+        draws: How often at most each variation is drawn until one is accepted.
         batch_size: Images embedded at once.
         num_workers: Processes that decode during a round.
 
@@ -75,6 +76,7 @@ class Rebalance(L.Callback):
         anchor_limit: int = 2,
         first_round: int = 1,
         acceptance: bool = True,
+        draws: int = 3,
         batch_size: int = 256,
         num_workers: int = 0,
     ) -> None:
@@ -88,6 +90,7 @@ class Rebalance(L.Callback):
             guard=guard,
             anchor_limit=anchor_limit,
             acceptance=acceptance,
+            draws=draws,
             batch_size=batch_size,
             num_workers=num_workers,
         )
@@ -96,6 +99,7 @@ class Rebalance(L.Callback):
         if first_round < 1:
             raise BraddError(f"first_round is {first_round}: it must be at least 1.")
         check_round(len(pool.images), settings)
+        settings.generator.check()
         self.pool = pool
         self.encoder = encoder
         self.every_n_epochs = every_n_epochs
@@ -138,8 +142,7 @@ class Rebalance(L.Callback):
         for cycle in committed:
             self._check_settings(cycle)
         if committed:
-            # A run may have been killed between a round and the table of all rounds.
-            self.pool.ledger.write_table()
+            self.pool.ledger.settle()  # a run may have been killed before it had
         self.pool.first_epoch = self._resumed_epoch or 0
         self._bring_up_to(self.pool.first_epoch, trainer, pl_module)
 

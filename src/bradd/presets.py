@@ -12,7 +12,7 @@ import torch
 from bradd.component import settings_of
 from bradd.data.sizes import SMALL_IMAGE
 from bradd.errors import BraddError
-from bradd.generate import Generator, RepresentationDiffusion
+from bradd.generate import Generator, RepresentationDiffusion, StableUnCLIP
 from bradd.memory import available_memory
 from bradd.pool import EpochLength
 from bradd.round_settings import Candidates, RoundSettings, usual_anchors
@@ -24,7 +24,7 @@ from bradd.ssl.recipes import recipe_for
 from bradd.views import Views
 from bradd.views.cache import memory_needed
 
-__all__ = ["PRESETS", "Facts", "Settings", "resolve", "usable_cores"]
+__all__ = ["PRESETS", "Facts", "Settings", "resolve", "usable_cores", "usual_generator"]
 
 PRESETS = ("recommended", "paper")
 
@@ -94,6 +94,7 @@ class Settings:
     anchor_limit: int
     first_round: int
     acceptance: bool
+    draws: int
     epoch_length: EpochLength
     batch_size: int
     optimizer: str
@@ -130,6 +131,7 @@ class Settings:
             guard=self.guard,
             anchor_limit=self.anchor_limit,
             acceptance=self.acceptance,
+            draws=self.draws,
             num_workers=self.num_workers,
         )
 
@@ -139,6 +141,11 @@ class Settings:
         for name in ("method", "views", "selector", "generator"):
             config[name] = settings_of(config[name])
         return config
+
+
+def usual_generator(preset: str | None) -> Generator:
+    """What makes variations unless told: what learns from the images, or the paper's."""
+    return StableUnCLIP() if preset == "paper" else RepresentationDiffusion()
 
 
 def resolve(given: dict[str, Any], facts: Facts) -> Settings:
@@ -155,11 +162,6 @@ def resolve(given: dict[str, Any], facts: Facts) -> Settings:
     preset = chosen.setdefault("preset", PRESETS[0])
     if preset not in PRESETS:
         raise BraddError(f"preset is {preset!r}: choose one of {', '.join(PRESETS)}.")
-    if preset == "paper" and "generator" not in chosen:
-        raise BraddError(
-            "The paper's generator, Stable unCLIP, is not part of this version: with --preset "
-            "paper name a generator, --generator RepresentationDiffusion or Duplicate."
-        )
     for name, default in _common(chosen, facts).items():
         chosen.setdefault(name, default)
     for name, default in (_paper() if preset == "paper" else _recommended(chosen, facts)).items():
@@ -181,11 +183,12 @@ def _common(chosen: dict[str, Any], facts: Facts) -> dict[str, Any]:
         "cache": _cache(facts, image_size),
         "method": method,
         "views": method.default_views.for_image_size(image_size),
-        "generator": RepresentationDiffusion(),
+        "generator": usual_generator(chosen["preset"]),
         "cycles": 5,
         "epochs_per_cycle": 20,
         "first_round": 1,
         "n_variations": 5,
+        "draws": 3,
         "precision": _precision(facts),
         "compile": False,
         "num_workers": _num_workers(facts),
@@ -305,6 +308,7 @@ def _check(chosen: dict[str, Any]) -> None:
     least_values = {
         "cycles": 1,
         "epochs_per_cycle": 1,
+        "draws": 1,
         "first_round": 1,
         "image_size": 8,
         "cache": 0,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from dataclasses import asdict
+from collections import Counter
+from dataclasses import asdict, fields
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -13,14 +16,19 @@ from torch.utils.data import Dataset
 
 from bradd.anchors import Choice, choose_anchors
 from bradd.clock import Clock
-from bradd.component import describe
+from bradd.component import describe, settings_of
 from bradd.console import say
 from bradd.embedding import Encoder, embed
 from bradd.errors import BraddError
+from bradd.generate import Acceptance
+from bradd.ledger_table import Variation
 from bradd.pool import Pool
 from bradd.round_settings import RoundSettings, check_round
+from bradd.round_writer import RoundWriter
 from bradd.seeds import derive_seed
-from bradd.variations import write_variations
+from bradd.select import Uniform
+from bradd.select.thumbnail import thumbnails
+from bradd.variations import VariationMaker
 
 __all__ = ["rebalance"]
 
@@ -30,7 +38,8 @@ log = logging.getLogger(__name__)
 def rebalance(pool: Pool, encoder: Encoder, cycle: int, settings: RoundSettings) -> dict[str, Any]:
     """Do one round and commit it to the pool's ledger.
 
-    The result is a function of the pool, the encoder's weights, the settings and the cycle.
+    The result is a function of the pool, the encoder's weights, the settings and the cycle. A round
+    that was killed is gone on with: what was generated is not generated again.
 
     Args:
         pool: The images and the variations of earlier rounds; the new ones are visible afterwards.
@@ -51,9 +60,11 @@ def rebalance(pool: Pool, encoder: Encoder, cycle: int, settings: RoundSettings)
             f"{pool.ledger.folder} holds round {cycle} already: choose the next cycle, or another "
             "folder."
         )
-    writer = pool.ledger.start_round(cycle)
+    device = next(encoder.backbone.parameters()).device
+    settings.selector.device = settings.generator.device = device
+    key = _key(pool, encoder, cycle, settings)
+    writer = RoundWriter(pool.ledger, cycle, key)
     clock = Clock()
-    fingerprint = encoder.fingerprint()
     views = writer.store_views(len(pool), encoder.image_size)
 
     def inspect(indices: np.ndarray, pixels: np.ndarray) -> None:
@@ -68,28 +79,33 @@ def rebalance(pool: Pool, encoder: Encoder, cycle: int, settings: RoundSettings)
             inspect=inspect,
             description=f"cycle {cycle}: embed",
         )
-    device = next(encoder.backbone.parameters()).device
-    settings.selector.device = settings.generator.device = device
     with clock("select"):
         choice = choose_anchors(pool, embeddings, cycle, settings)
-    selection = choice.selection
-    with clock("fit_generator"):
-        settings.generator.fit(
-            _StoredViews(views[: len(pool.images)]),
-            embeddings[: len(pool.images)],
-            derive_seed(settings.seed, "fit", cycle),
-        )
     writer.add_selection(choice.columns(pool))
-    nearer = write_variations(pool, encoder, embeddings, selection, cycle, settings, writer, clock)
+    with clock("accept"):
+        acceptance = _acceptance(len(pool.images), embeddings, views, choice, settings)
+    maker = VariationMaker(
+        pool, encoder, embeddings, choice.selection, acceptance, cycle, settings, clock
+    )
+    finished = writer.finished(maker.groups)
+    if finished < len(maker.groups):
+        with clock("fit_generator"):
+            settings.generator.fit(
+                _StoredViews(views[: len(pool.images)]),
+                embeddings[: len(pool.images)],
+                derive_seed(settings.seed, "fit", cycle),
+                writer.generator_folder,
+            )
+    maker.write(writer, finished)
+    facts = _facts(choice, writer.rows)
     summary = {
         "cycle": cycle,
-        "encoder_fingerprint": fingerprint,
+        "encoder_fingerprint": key["encoder"],
         "images": len(pool.images),
         "pool": len(pool),
-        **_facts(choice, nearer, settings),
+        **facts,
         "selector": describe(settings.selector),
-        "generator": describe(settings.generator),
-        "notes": choice.notes + _notes(nearer),
+        "notes": choice.notes + _notes(facts, settings),
         "seconds": clock.seconds,
     }
     writer.commit(summary)
@@ -98,13 +114,66 @@ def rebalance(pool: Pool, encoder: Encoder, cycle: int, settings: RoundSettings)
     return summary
 
 
-def _facts(choice: Choice, nearer: np.ndarray, settings: RoundSettings) -> dict[str, Any]:
+def _key(pool: Pool, encoder: Encoder, cycle: int, settings: RoundSettings) -> dict[str, Any]:
+    """All that a round follows from."""
+    plain = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    del plain["num_workers"]
+    for name in ("selector", "generator"):
+        plain[name] = settings_of(plain[name])
+    checksums = {
+        row.file: row.sha256
+        for committed in pool.ledger.committed()
+        for row in pool.ledger.variations(committed)
+    }
+    variations = [checksums[pool.name(index)] for index in range(len(pool.images), len(pool))]
+    return {
+        "bradd": version("bradd"),
+        "cycle": cycle,
+        "encoder": encoder.fingerprint(),
+        "image_size": encoder.image_size,
+        "device": settings.generator.device.type,
+        "images": pool.images.fingerprint(),
+        "variations": hashlib.sha256("".join(variations).encode()).hexdigest(),
+        "settings": plain,
+    }
+
+
+def _acceptance(
+    images: int,
+    embeddings: np.ndarray,
+    views: np.ndarray,
+    choice: Choice,
+    settings: RoundSettings,
+) -> Acceptance:
+    scores = choice.selection.scores
+    if isinstance(settings.selector, Uniform):  # its scores are a random order: nobody is rare
+        scores = np.zeros_like(scores)
+    return Acceptance(
+        embeddings,
+        images,
+        choice.selection.indices,
+        scores,
+        choice.stands_for,
+        lambda rows: thumbnails(views[rows]),
+    )
+
+
+def _facts(choice: Choice, rows: list[Variation]) -> dict[str, Any]:
     selection = choice.selection
+    first_draws = [row for row in rows if row.attempt == 0]
+    accepted = [row for row in rows if row.accepted]
+    last = rows[-1]
     return {
         "anchors": len(selection.indices),
-        "variations": len(nearer),
-        "accepted": int((nearer | (not settings.acceptance)).sum()),
-        "nearer_own": float(nearer.mean()),
+        "variations": len(first_draws),
+        "draws": len(rows),
+        "accepted": len(accepted),
+        "accepted_share": len(accepted) / len(first_draws),
+        "mean_draws": len(rows) / len(first_draws),
+        "refused": dict(Counter(row.reason for row in rows if not row.accepted).most_common()),
+        "anchors_without": len(selection.indices) - len({row.anchor for row in accepted}),
+        # Of first draws alone: whether pictures follow their anchors before any is refused.
+        "nearer_own": float(np.mean([row.nearer_own for row in first_draws])),
         "spread": {
             "median": float(np.median(selection.scores)),
             "p99": float(np.quantile(selection.scores, 0.99)),
@@ -112,6 +181,10 @@ def _facts(choice: Choice, nearer: np.ndarray, settings: RoundSettings) -> dict[
         "signal": asdict(selection.signal) if selection.signal else None,
         "guarded": int((choice.reasons != "").sum()),
         "copies": int((choice.stands_for != np.arange(len(choice.stands_for))).sum()),
+        "generator": last.generator,
+        "generator_revision": last.generator_revision,
+        "licence": last.licence,
+        "external_data": last.external_data,
     }
 
 
@@ -120,8 +193,11 @@ def _report(summary: dict[str, Any], pool: int) -> None:
     say(
         f"cycle {cycle}: {summary['anchors']} anchors, {summary['variations']} variations, "
         f"{100 * summary['nearer_own']:.0f} % nearer to their own anchor than to a random one, "
-        f"{summary['accepted']} accepted; the pool holds {pool}"
+        f"{summary['accepted']} accepted in {summary['draws']} draws; the pool holds {pool}"
     )
+    if summary["refused"]:
+        reasons = [f"{reason} ({count})" for reason, count in summary["refused"].items()]
+        say(f"  refused: {', '.join(reasons)}")
     if summary["signal"]:
         say(
             f"  signal: {100 * summary['signal']['share_of_variance']:.0f} % of the scores' "
@@ -145,10 +221,17 @@ class _StoredViews(Dataset[tuple[Tensor, int]]):
         return torch.from_numpy(np.array(self._views[index])), index
 
 
-def _notes(nearer: np.ndarray) -> list[str]:
-    if nearer.mean() >= 0.6:
-        return []
-    return [
-        f"only {100 * nearer.mean():.0f} % of the variations lie nearer to their own anchor than "
-        "to a random one (50 % is chance): train the generator longer or lower its strength"
-    ]
+def _notes(facts: dict[str, Any], settings: RoundSettings) -> list[str]:
+    notes = []
+    if facts["nearer_own"] < 0.6:
+        notes.append(
+            f"only {100 * facts['nearer_own']:.0f} % of the variations lie nearer to their own "
+            "anchor than to a random one (50 % is chance): train the generator longer or lower its "
+            "strength"
+        )
+    if facts["anchors_without"]:
+        notes.append(
+            f"{facts['anchors_without']} of {facts['anchors']} anchors have no accepted variation "
+            f"after {settings.draws} draws of each"
+        )
+    return notes

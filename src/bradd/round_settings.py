@@ -7,7 +7,7 @@ from typing import Literal
 
 from bradd.component import describe
 from bradd.errors import BraddError
-from bradd.generate import Generator
+from bradd.generate import Generator, Readd
 from bradd.select import Selector
 
 __all__ = ["Candidates", "RoundSettings", "check_round", "usual_anchors"]
@@ -31,8 +31,9 @@ class RoundSettings:
         guard: Whether images that look broken (blank, noise, tiny, extremely long) are kept from
             being anchors, and copies of an image are counted once.
         anchor_limit: How many rounds may choose the same image; 0: any number.
-        acceptance: Whether variations that are nearer to a random other anchor than to their own
-            are refused. The distances are recorded either way.
+        acceptance: Whether variations that left their anchor, or copy it or another image, are
+            refused (see `bradd.generate.Acceptance`). The distances are recorded either way.
+        draws: How often at most each variation is drawn until one is accepted.
         batch_size: Images embedded at once.
         num_workers: Processes that decode.
     """
@@ -46,6 +47,7 @@ class RoundSettings:
     guard: bool = True
     anchor_limit: int = 2
     acceptance: bool = True
+    draws: int = 3
     batch_size: int = 256
     num_workers: int = 0
 
@@ -72,6 +74,16 @@ def check_round(images: int, settings: RoundSettings) -> None:
         )
     if settings.n_variations < 1:
         raise BraddError(f"n_variations is {settings.n_variations}: it must be at least 1.")
+    generator = settings.generator
+    wanted = settings.n_anchors * settings.n_variations
+    if isinstance(generator, Readd) and generator.left() < wanted:
+        raise BraddError(
+            f"generator.images, {generator.images}, has {generator.left()} images to give, but a "
+            f"round of {settings.n_anchors} anchors with {settings.n_variations} variations each "
+            f"takes {wanted}: give more images, or choose fewer."
+        )
+    if settings.draws < 1:
+        raise BraddError(f"draws is {settings.draws}: it must be at least 1.")
     if settings.anchor_limit < 0:
         raise BraddError(f"anchor_limit is {settings.anchor_limit}: it must be 0 or more.")
     if images < settings.selector.minimum_images():

@@ -28,7 +28,7 @@ FILES = (
     "report.html",
     "report.png",
 )
-FOLDERS = ("checkpoints", "rounds", "suspected", "tensorboard", "features")
+FOLDERS = ("balanced", "checkpoints", "rounds", "suspected", "tensorboard", "features")
 
 
 class Run:

@@ -1,4 +1,4 @@
-"""A small run's folder, made up: 2 rounds, 40 images, 3 anchors a round, 4 variations an anchor."""
+"""A small run's folder, made up: 40 images, 2 rounds of 3 anchors with 3 variations in 4 draws."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from PIL import Image
 from bradd.reporting import write_report
 
 HOSTILE = "<script>alert('x')</script> & \"photo\".jpg"
-IMAGES, ANCHORS, VARIATIONS = 40, 3, 4
+IMAGES, ANCHORS = 40, 3
 
 
 def write_picture(path: Path, side: int, seed: int) -> None:
@@ -53,8 +53,9 @@ def write_round(folder: Path, cycle: int, side: int, first: int) -> list[dict[st
     rows: list[dict[str, Any]] = []
     for anchor in anchors:
         write_picture(place / "anchors" / f"{anchor:08d}.png", side, int(anchor))
-        for k in range(VARIATIONS):
-            file = f"rounds/{cycle:02d}/variations/{anchor:05d}_{k:03d}.png"
+        # The second variation's first draw was refused, and its second one accepted.
+        for k, (wanted, attempt) in enumerate([(0, 0), (1, 0), (1, 1), (2, 0)]):
+            file = f"rounds/{cycle:02d}/variations/{anchor:08d}_{wanted:03d}_{attempt}.png"
             number = first + len(rows)
             write_picture(folder / file, side, 1000 + number)
             rows.append(
@@ -63,13 +64,18 @@ def write_round(folder: Path, cycle: int, side: int, first: int) -> list[dict[st
                     "cycle": cycle,
                     "anchor": int(anchor),
                     "anchor_name": names[anchor],
+                    "number": wanted,
+                    "attempt": attempt,
                     "seed": number,
                     "generator": "flow",
                     "generator_revision": "1",
+                    "licence": "MIT",
                     "external_data": False,
                     "anchor_score": float(scores[anchor]),
                     "own_distance": 0.25,
                     "random_distance": 0.75,
+                    "nearest_distance": 0.5,
+                    "pixel_distance": 33.0,
                     "accepted": k != 1,
                     "reason": f"refused because {number}" if k == 1 else "",
                     "file": file,
@@ -98,6 +104,10 @@ def write_round(folder: Path, cycle: int, side: int, first: int) -> list[dict[st
         "seconds": {"embed": 2.0, "fit_generator": 3723.0},
         "selector": "knn_distance",
         "generator": "flow",
+        "generator_revision": "1",
+        "licence": "MIT",
+        "external_data": False,
+        "anchors_without": 0,
         "guarded": 1,
         "notes": [f"A note of round {cycle}."],
     }

@@ -8,6 +8,7 @@ import re
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -78,6 +79,35 @@ def test_every_variation_is_shown_with_its_verdict_and_reason(report: str, run: 
     for row in rows:
         found = [tile for tile in refused if row["reason"] and f">{row['reason']}<" in tile]
         assert len(found) == (0 if row["accepted"] else 1)
+
+
+def test_draws_refusals_and_provenance_are_told(report: str, run: Path) -> None:
+    text = " ".join(" ".join(Page(report).text).split())
+    said = "9 of 9 variations accepted; of 12 draws 3 refused:"
+    assert text.count(said) == 2
+    assert text.count("draw 2") == 2 * 3
+    assert text.count("nearest 0.500 pixels 33.0") == 2 * 3 * 4
+    assert text.count("revision 1 , licence MIT, external data none.") == 2
+    assert "75.0 % of 24 generated" in text
+
+
+def test_what_external_data_are_behind_is_told(run: Path) -> None:
+    def told() -> str:
+        text = " ".join(" ".join(page_of(run).text).split())
+        return text.split("External data ")[1][:60]
+
+    assert told().startswith("none generators saw these images only")
+    table = pq.read_table(run / "ledger.parquet").to_pylist()
+    refused = [row | {"external_data": not row["accepted"]} for row in table]
+    pq.write_table(pa.Table.from_pylist(refused), run / "ledger.parquet")
+    assert told().startswith("none")  # training never saw them
+    accepted = [row | {"external_data": True} for row in table]
+    pq.write_table(pa.Table.from_pylist(accepted), run / "ledger.parquet")
+    assert told().startswith("yes behind flow")
+    pq.write_table(pa.Table.from_pylist(table), run / "ledger.parquet")
+    with (run / "config.yaml").open("a") as file:
+        file.write("weights: timm\n")
+    assert told().startswith("yes behind the weights that training started from")
 
 
 def test_accessible_structure(report: str) -> None:

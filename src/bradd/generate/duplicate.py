@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -22,10 +23,18 @@ class Duplicate(Generator):
     differs in nothing else.
     """
 
+    judged = False
+
     def __init__(self) -> None:
         self._size: int | None = None
 
-    def fit(self, images: Dataset[tuple[Tensor, int]], embeddings: np.ndarray, seed: int) -> None:
+    def fit(
+        self,
+        images: Dataset[tuple[Tensor, int]],
+        embeddings: np.ndarray,
+        seed: int,
+        folder: Path | None = None,
+    ) -> None:
         """See `Generator.fit`; only the images' size is learnt."""
         self._size = images[0][0].shape[-1]
 

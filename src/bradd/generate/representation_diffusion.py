@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -85,7 +86,13 @@ class RepresentationDiffusion(Generator):
         self._mean = torch.zeros(1)
         self._scale = torch.ones(1)
 
-    def fit(self, images: Dataset[tuple[Tensor, int]], embeddings: np.ndarray, seed: int) -> None:
+    def fit(
+        self,
+        images: Dataset[tuple[Tensor, int]],
+        embeddings: np.ndarray,
+        seed: int,
+        folder: Path | None = None,
+    ) -> None:
         """See `Generator.fit`."""
         directions = _directions(embeddings)
         self._mean = directions.mean(dim=0)

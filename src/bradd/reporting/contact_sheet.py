@@ -11,10 +11,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from bradd.errors import BraddError
 from bradd.files import write_atomically
+from bradd.ledger_table import Variation
 from bradd.reporting.gallery import evenly
 from bradd.reporting.numbers import number
 from bradd.reporting.pictures import open_picture
-from bradd.reporting.run_files import Run, Variation, read_run
+from bradd.reporting.run_files import Run, read_run
 
 __all__ = ["write_contact_sheet"]
 

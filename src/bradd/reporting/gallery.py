@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bradd.ledger_table import Variation
 from bradd.reporting.pictures import Picture, embed
-from bradd.reporting.run_files import Round, Run, Variation
+from bradd.reporting.run_files import Round, Run
 
 __all__ = ["Card", "Gallery", "Tile", "evenly", "gallery"]
 
@@ -20,7 +21,7 @@ VARIATIONS_AN_ANCHOR = 8
 
 @dataclass(frozen=True)
 class Tile:
-    """A variation and its picture, `None` if the file cannot be shown."""
+    """One draw of a variation and its picture, `None` if the file cannot be shown."""
 
     row: Variation
     picture: Picture | None
@@ -98,7 +99,11 @@ def gallery(run: Run, one: Round) -> Gallery:
 
 
 def _shown(rows: Sequence[Variation]) -> tuple[list[Variation], list[Variation]]:
-    """Split into those shown, evenly spread, and those for which there is no room."""
-    positions = set(evenly(len(rows), VARIATIONS_AN_ANCHOR))
+    """Split into those shown and those for which there is no room; accepted ones go first."""
+    accepted = [i for i, row in enumerate(rows) if row.accepted]
+    refused = [i for i, row in enumerate(rows) if not row.accepted]
+    positions = {accepted[i] for i in evenly(len(accepted), VARIATIONS_AN_ANCHOR)}
+    room = VARIATIONS_AN_ANCHOR - len(positions)
+    positions |= {refused[i] for i in evenly(len(refused), room)}
     shown = [row for i, row in enumerate(rows) if i in positions]
     return shown, [row for i, row in enumerate(rows) if i not in positions]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 import yaml
 
 from bradd.errors import BraddError
+from bradd.ledger_table import Variation
 
-__all__ = ["Round", "Run", "Selection", "Variation", "read_run"]
+__all__ = ["Round", "Run", "Selection", "read_run"]
 
 PARTS = (
     "config.yaml",
@@ -30,26 +31,7 @@ PARTS = (
 )
 
 
-@dataclass(frozen=True)
-class Variation:
-    """What the page needs of one row of the ledger; distances and scores may be NaN."""
-
-    variation: int
-    cycle: int
-    anchor: int
-    anchor_name: str
-    anchor_score: float
-    generator: str
-    generator_revision: str
-    external_data: bool
-    own_distance: float
-    random_distance: float
-    accepted: bool
-    reason: str
-    file: str
-
-
-LEDGER_COLUMNS = list(Variation.__dataclass_fields__)
+LEDGER_COLUMNS = [field.name for field in fields(Variation)]
 
 
 @dataclass(frozen=True)
@@ -91,7 +73,8 @@ class Run:
         metrics: Column -> values, float64 `[epochs]`; NaN where a cell is blank.
         manifest: What a long-tailed subset was cut to.
         unreadable: (name, reason) of each image that could not be decoded.
-        ledger: All variations, in the ledger's order.
+        ledger: Every picture that was generated, in the ledger's order; what the table lacks is NaN
+            or empty.
         rounds: By cycle.
         results: Evaluations.
     """

@@ -30,16 +30,29 @@ GROUPS = ("many", "medium", "few")
 
 @dataclass(frozen=True)
 class RoundCounts:
-    """A round's variations; `reasons` counts why some were refused, most frequent first."""
+    """A round's pictures.
+
+    Attributes:
+        variations: That were wanted.
+        draws: Pictures generated; refused ones are drawn again.
+        accepted: Of the draws.
+        reasons: Why the others were refused and how many of them, most frequent first.
+    """
 
     variations: int
+    draws: int
     accepted: int
     reasons: list[tuple[str, int]]
 
     @property
     def refused(self) -> int:
-        """How many were not accepted."""
-        return self.variations - self.accepted
+        """How many draws were not accepted."""
+        return self.draws - self.accepted
+
+    @property
+    def draws_each(self) -> float:
+        """How often a variation was drawn on average; NaN where there is none."""
+        return self.draws / self.variations if self.variations else float("nan")
 
 
 @dataclass(frozen=True)
@@ -62,10 +75,15 @@ class Timings:
 
 
 def round_counts(run: Run, cycle: int) -> RoundCounts:
-    """Count a round's variations in the ledger."""
+    """Count a round's pictures in the ledger."""
     rows = [row for row in run.ledger if row.cycle == cycle]
     reasons = Counter(row.reason or "no reason given" for row in rows if not row.accepted)
-    return RoundCounts(len(rows), sum(row.accepted for row in rows), reasons.most_common())
+    return RoundCounts(
+        variations=len({(row.anchor, row.number) for row in rows}),
+        draws=len(rows),
+        accepted=sum(row.accepted for row in rows),
+        reasons=reasons.most_common(),
+    )
 
 
 def evaluations(run: Run) -> list[Evaluation]:
@@ -152,9 +170,7 @@ def key_numbers(run: Run) -> list[tuple[str, str, str]]:
         accepted = sum(row.accepted for row in run.ledger)
         remark = f"{share(accepted / len(run.ledger))} of {len(run.ledger):,} generated"
         numbers.append(("Variations accepted", number(accepted), remark))
-        external = sorted({row.generator for row in run.ledger if row.external_data})
-        remark = f"behind {', '.join(external)}" if external else "generators saw these images only"
-        numbers.append(("External data", "yes" if external else "none", remark))
+        numbers.append(_external_data(run))
     nearer = [one.facts["nearer_own"] for one in run.rounds if "nearer_own" in one.facts]
     if nearer:
         numbers.append(("Nearer to own anchor", share(nearer[-1]), "last round; chance: 50 %"))
@@ -169,6 +185,18 @@ def key_numbers(run: Run) -> list[tuple[str, str, str]]:
         if (seconds := timings(run).training) > 0:
             numbers.append(("Training time", duration(seconds), "without the rounds"))
     return numbers
+
+
+def _external_data(run: Run) -> tuple[str, str, str]:
+    """Whether anything but these images is behind what training sees."""
+    external = sorted({row.generator for row in run.ledger if row.external_data and row.accepted})
+    if "encoder" in run.settings:  # of bradd balance, which trains no backbone
+        if not str(run.settings["encoder"]).startswith("run:"):
+            external.append("the encoder, which says what is rare")
+    elif run.settings.get("weights", "random") != "random":
+        external.append("the weights that training started from")
+    remark = f"behind {', '.join(external)}" if external else "generators saw these images only"
+    return "External data", "yes" if external else "none", remark
 
 
 def summary(run: Run) -> str:
