@@ -1,4 +1,4 @@
-"""`bradd balance --dry_run` from folder to tables and page, and what it refuses."""
+"""`bradd balance` from folder to tables, pictures and page, and what it refuses."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 import timm
 import torch
+from torchvision.datasets import ImageFolder
 
 from bradd.cli import main
 from bradd.commands.balance import balance
 from bradd.errors import BraddError
+from bradd.generate import Augment
 from bradd.ranking import Ranking, rank
 from bradd.select import Band, KNNDistance, Rare
 from bradd.signature import parse
@@ -214,14 +216,15 @@ def test_what_cannot_be_is_said_before_any_image_is_read(
 
     monkeypatch.setattr("bradd.ranking.subject.scan", read)
     given = settings | {"out": tmp_path / "new"}
-    assert "add --dry_run" in refused(**given | {"dry_run": False})
+    by_file = {"encoder": None, "weights": None, "embeddings": tmp_path / "e.npy"}
+    assert "An encoder is needed" in refused(**given | by_file | {"dry_run": False})
+    assert "resume goes without dry_run" in refused(**given | {"resume": True})
     assert "--out FOLDER" in refused(**given | {"out": None})
     assert "--data FOLDER" in refused(**given | {"data": None})
     assert "Say what embeds" in refused(**given | {"encoder": None, "weights": None})
     assert "Did you mean test_vit" in refused(**given | {"encoder": "timm:test_vitt"})
     assert "but there are 69 images" in refused(**given | {"n_anchors": 1000})
     np.save(tmp_path / "e.npy", np.zeros((3, 2)))
-    by_file = {"encoder": None, "weights": None, "embeddings": tmp_path / "e.npy"}
     assert "has 3 rows, but there are 69 images" in refused(**given | by_file)
     assert "no such file" in refused(**given | by_file | {"embeddings": "none.npy"})
     assert "neither a file or folder" in refused(**given | {"data": str(tmp_path / "none")})
@@ -280,3 +283,89 @@ def test_from_the_terminal(
     shown = capsys.readouterr().out
     assert "suspected broken: 3, copies: 3, unreadable: 2" in shown
     assert f"Look at {tmp_path / 'out' / 'report.html'}" in shown
+
+
+@pytest.fixture(scope="module")
+def balanced(
+    planted: Path, settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """What a balance of photos in subfolders writes, with the control as generator."""
+    root = tmp_path_factory.mktemp("nested") / "photos"
+    for number, path in enumerate(sorted(planted.iterdir())):
+        folder = root / ("even" if number % 2 == 0 else "odd/deep")
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, folder)
+    shutil.copy(planted / "00.png", root / "alone.png")
+    return balance(
+        **settings | {"data": str(root), "dry_run": False, "n_anchors": 12},
+        out=root.parent / "balanced",
+        generator=Augment(),
+        n_variations=2,
+    )
+
+
+def test_accepted_variations_lie_in_their_anchors_subfolders(balanced: Path) -> None:
+    with (balanced / "balanced" / "metadata.csv").open(newline="") as file:
+        listed = {row["file_name"]: row for row in csv.DictReader(file)}
+    found = {
+        path.relative_to(balanced / "balanced").as_posix(): path
+        for path in (balanced / "balanced").rglob("*.png")
+    }
+    assert found.keys() == listed.keys()
+    rows = pq.read_table(balanced / "ledger.parquet").to_pylist()
+    assert len(rows) == len(found) == 24
+    for row in rows:
+        anchor = Path(row["anchor_name"])
+        (name,) = [
+            name
+            for name, one in listed.items()
+            if one["anchor"] == str(anchor) and one["seed"] == str(row["seed"])
+        ]
+        assert Path(name).parent == (anchor.parent if anchor.parent.name else Path("variations"))
+        assert found[name].read_bytes() == (balanced / row["file"]).read_bytes()
+
+
+def test_any_image_folder_loader_reads_the_variations(balanced: Path) -> None:
+    images = ImageFolder(str(balanced / "balanced"))
+    assert len(images) == 24
+    assert set(images.classes) <= {"even", "odd", "variations"}
+
+
+def test_the_anchors_are_those_of_a_dry_run(
+    balanced: Path, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    data = {"data": str(balanced.parent / "photos"), "n_anchors": 12}
+    dry = balance(**settings | data, out=tmp_path / "dry")
+    with (dry / "anchors.csv").open(newline="") as file:
+        wanted = {row["name"] for row in csv.DictReader(file)}
+    ledger = pq.read_table(balanced / "ledger.parquet")
+    assert set(ledger["anchor_name"].to_pylist()) == wanted
+
+
+def test_a_balance_that_was_stopped_goes_on(
+    balanced: Path, settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = settings | {"data": str(balanced.parent / "photos"), "dry_run": False, "n_anchors": 12}
+    calls = 0
+    generate = Augment.generate
+
+    def stop(self: Augment, *arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise KeyboardInterrupt
+        return generate(self, *arguments)
+
+    monkeypatch.setattr(Augment, "generate", stop)
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        balance(**given, out=out, generator=Augment(), n_variations=2)
+    assert not (out / "balanced").exists()
+    balance(out=out, resume=True)
+    assert calls == 3  # the first group of anchors was kept
+    assert pq.read_table(out / "ledger.parquet") == pq.read_table(balanced / "ledger.parquet")
+    with pytest.raises(BraddError, match="seed was 0"):
+        balance(out=out, resume=True, seed=1)
+    with pytest.raises(BraddError, match="holds a run already"):
+        balance(**given, out=out)
+    assert "Accepted" in (out / "report.html").read_text()

@@ -97,7 +97,8 @@ def rank(
             selector,
             values,
             max(1, min(wanted, selector.most_anchors(possible))),
-            derive_seed(seed, "rank"),
+            # As the first round of `bradd balance` and of a run draws.
+            derive_seed(seed, "select", 1),
             reasons=reasons,
             stands_for=stands_for,
         )
