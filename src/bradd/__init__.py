@@ -18,10 +18,21 @@ if TYPE_CHECKING:
     from bradd.commands.report import report
     from bradd.embedding import Encoder, embed
     from bradd.errors import BraddError
-    from bradd.generate import Duplicate, Generator, RepresentationDiffusion
+    from bradd.generate import (
+        Augment,
+        Duplicate,
+        Function,
+        Generator,
+        Img2Img,
+        IPAdapter,
+        Readd,
+        RepresentationDiffusion,
+        StableUnCLIP,
+    )
     from bradd.ledger import Ledger
     from bradd.pool import Pool
     from bradd.ranking import Ranking, rank
+    from bradd.ranking_folder import write_ranking
     from bradd.rebalancing import rebalance
     from bradd.round_settings import RoundSettings
     from bradd.select import (
@@ -42,13 +53,14 @@ __version__ = "0.1.0"
 
 COMMANDS = {
     "pretrain": "train a backbone on a folder of pictures, rebalancing them as it goes",
-    "balance": "rank a folder's images by how under-represented they are",
+    "balance": "find what is under-represented in a folder, and generate variations of it",
     "evaluate": "score runs or timm checkpoints by kNN and a linear probe on labelled images",
     "prepare": "cut labelled images to a long-tailed or balanced subset, as a manifest",
     "report": "write a run's page anew",
 }
 
 _HOMES = {
+    "Augment": "bradd.generate",
     "Band": "bradd.select",
     "BraddError": "bradd.errors",
     "ClusterInverse": "bradd.select",
@@ -56,7 +68,10 @@ _HOMES = {
     "DINOViews": "bradd.views",
     "Duplicate": "bradd.generate",
     "Encoder": "bradd.embedding",
+    "Function": "bradd.generate",
     "Generator": "bradd.generate",
+    "IPAdapter": "bradd.generate",
+    "Img2Img": "bradd.generate",
     "KNNDistance": "bradd.select",
     "Ledger": "bradd.ledger",
     "LocalDensity": "bradd.select",
@@ -66,6 +81,7 @@ _HOMES = {
     "Pool": "bradd.pool",
     "Ranking": "bradd.ranking",
     "Rare": "bradd.select",
+    "Readd": "bradd.generate",
     "Rebalance": "bradd.callback",
     "RepresentationDiffusion": "bradd.generate",
     "RoundSettings": "bradd.round_settings",
@@ -74,6 +90,7 @@ _HOMES = {
     "Selector": "bradd.select",
     "SimCLR": "bradd.ssl",
     "SimCLRViews": "bradd.views",
+    "StableUnCLIP": "bradd.generate",
     "Uniform": "bradd.select",
     "Views": "bradd.views",
     "balance": "bradd.commands.balance",
@@ -86,18 +103,23 @@ _HOMES = {
     "rebalance": "bradd.rebalancing",
     "report": "bradd.commands.report",
     "top_outliers": "bradd.select",
+    "write_ranking": "bradd.ranking_folder",
 }
 
 __all__ = [
     "DINO",
     "SDCLR",
+    "Augment",
     "Band",
     "BraddError",
     "ClusterInverse",
     "DINOViews",
     "Duplicate",
     "Encoder",
+    "Function",
     "Generator",
+    "IPAdapter",
+    "Img2Img",
     "KNNDistance",
     "Ledger",
     "LocalDensity",
@@ -107,6 +129,7 @@ __all__ = [
     "Pool",
     "Ranking",
     "Rare",
+    "Readd",
     "Rebalance",
     "RepresentationDiffusion",
     "RoundSettings",
@@ -114,6 +137,7 @@ __all__ = [
     "Selector",
     "SimCLR",
     "SimCLRViews",
+    "StableUnCLIP",
     "Uniform",
     "Views",
     "balance",
@@ -126,6 +150,7 @@ __all__ = [
     "rebalance",
     "report",
     "top_outliers",
+    "write_ranking",
 ]
 
 

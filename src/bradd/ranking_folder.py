@@ -66,13 +66,15 @@ def check_ranking_folder(folder: Path, *, overwrite: bool) -> None:
         )
 
 
-def write_ranking(ranking: Ranking, folder: Path, *, overwrite: bool) -> Path:
-    """Write a ranking's files; `balance.json` is written last.
+def write_ranking(ranking: Ranking, folder: str | Path, *, overwrite: bool = False) -> Path:
+    """Write a ranking's tables and page, as `bradd balance --dry_run` does.
+
+    `balance.json` is written last.
 
     Args:
         ranking: What is written.
         folder: Made if it does not exist.
-        overwrite: Replace the ranking that it holds.
+        overwrite: Replace the ranking that it holds; other files there are left.
 
     Returns:
         The page's path.
@@ -80,7 +82,7 @@ def write_ranking(ranking: Ranking, folder: Path, *, overwrite: bool) -> Path:
     Raises:
         BraddError: See `check_ranking_folder`; or the disk is full.
     """
-    folder = folder.expanduser()
+    folder = Path(folder).expanduser()
     check_ranking_folder(folder, overwrite=overwrite)
     contents: dict[str, str | bytes] = {
         "scores.parquet": _parquet(score_table(ranking)),

@@ -22,6 +22,7 @@ from bradd.commands.balance import balance
 from bradd.errors import BraddError
 from bradd.generate import Augment
 from bradd.ranking import Ranking, rank
+from bradd.ranking_folder import write_ranking
 from bradd.select import Band, KNNDistance, Rare
 from bradd.signature import parse
 from planted import COPIES, PICTURES, SUSPECTED, plant
@@ -102,7 +103,7 @@ def test_anchors_have_order_rank_name_score_and_path(
 def test_a_rank_means_the_same_in_both_tables(tmp_path: Path) -> None:
     values = np.random.default_rng(0).normal(size=(200, 4))
     found = rank(embeddings=values, selector=Band(), n_anchors=5)
-    found.write(tmp_path)
+    write_ranking(found, tmp_path)
     scores = pq.read_table(tmp_path / "scores.parquet").to_pydict()
     with (tmp_path / "anchors.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -173,11 +174,11 @@ def test_overwrite_leaves_what_is_no_ranking(tmp_path: Path) -> None:
     for name, text in mine.items():
         (tmp_path / name).write_text(text)
     with pytest.raises(BraddError, match=r"holds scores.parquet, report.html but no balance.json"):
-        found.write(tmp_path, overwrite=True)
+        write_ranking(found, tmp_path, overwrite=True)
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == mine
     for name in ("report.html", "scores.parquet"):
         (tmp_path / name).unlink()
-    found.write(tmp_path, overwrite=True)
+    write_ranking(found, tmp_path, overwrite=True)
     assert {path.name for path in tmp_path.iterdir()} == FILES | {"notes.txt"}
 
 
@@ -185,7 +186,7 @@ def test_a_full_disk_leaves_no_ranking_that_looks_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = rank(embeddings=np.random.default_rng(0).normal(size=(40, 4)))
-    found.write(tmp_path)
+    write_ranking(found, tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
     def full(path: Path, content: str | bytes) -> None:
@@ -193,7 +194,7 @@ def test_a_full_disk_leaves_no_ranking_that_looks_whole(
 
     monkeypatch.setattr("bradd.ranking_folder.write_atomically", full)
     with pytest.raises(BraddError, match="disk is full"):
-        found.write(tmp_path, overwrite=True)
+        write_ranking(found, tmp_path, overwrite=True)
     del before["balance.json"]
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 

@@ -449,7 +449,9 @@ def test_config_starts_the_same_run_again(
     assert saved["selector"]["init_args"]["k"] == 3
     assert saved["views"]["init_args"]["blur"] == 0.25
     assert saved["generator"]["init_args"]["channels"] == [8, 8]
-    assert None not in [saved[name] for name in saved if name not in ("longtail", "manifest", "labels")]
+    assert None not in [
+        saved[name] for name in saved if name not in ("longtail", "manifest", "labels")
+    ]
     # --out goes before the file, wherever it stands.
     assert main(["pretrain", f"--out={second}", "--config", str(first / "config.yaml")]) == 0
     for name in ("backbone.safetensors", "ledger.parquet", "manifest.json"):

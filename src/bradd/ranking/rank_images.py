@@ -45,7 +45,7 @@ def rank(
     """Rank images by how under-represented they are, and select anchors. Writes no files.
 
         ranking = bradd.rank("photos", "timm:vit_small_patch16_224.dino")
-        ranking.write("ranked")
+        bradd.write_ranking(ranking, "ranked")
 
     Every image is decoded once to see whether it can be; suspected ones (blank, noise, tiny,
     extremely long) are set aside, duplicates counted once, and the rest is scored.

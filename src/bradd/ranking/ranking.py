@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -92,24 +91,6 @@ class Ranking:
                 *best,
             ]
         )
-
-    def write(self, folder: str | Path, *, overwrite: bool = False) -> Path:
-        """Write tables and a page, as `bradd balance --dry_run` does.
-
-        Args:
-            folder: Made if it does not exist.
-            overwrite: Replace the ranking that it holds; other files there are left.
-
-        Returns:
-            The page's path.
-
-        Raises:
-            BraddError: The folder holds something, or cannot be written to.
-        """
-        # Only here: to rank needs no page, and the page is one of a ranking.
-        from bradd.ranking_folder import write_ranking
-
-        return write_ranking(self, Path(folder), overwrite=overwrite)
 
 
 def printable(name: str) -> str:
