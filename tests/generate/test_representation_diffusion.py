@@ -9,7 +9,6 @@ from torch.utils.data import Dataset
 
 from bradd.errors import BraddError
 from bradd.generate import Duplicate, RepresentationDiffusion
-from bradd.generate.representation_network import VelocityNetwork
 
 
 class Pictures(Dataset[tuple[Tensor, int]]):
@@ -114,14 +113,49 @@ def test_low_strength_stays_nearer_to_the_anchor() -> None:
     assert distance(0.1) < distance(0.9)
 
 
-@pytest.mark.parametrize("size", [8, 9, 16, 20, 28, 32, 48, 65, 96])
-def test_packing_is_undone(size: int) -> None:
-    network = VelocityNetwork(size, 4, (8, 16))
-    pixels = torch.randint(0, 256, (2, 3, size, size), dtype=torch.uint8)
-    packed = network.pack(pixels)
-    assert torch.equal(network.unpack(packed), pixels)
-    times, nothing = torch.rand(2), torch.zeros(2, dtype=torch.bool)
-    assert network(packed, times, torch.randn(2, 4), nothing).shape == packed.shape
+def test_closer_pictures_are_nearer_one_by_one() -> None:
+    """Each picture has its own strength, whatever the others in the batch have."""
+    pictures = Pictures()
+    generator = fitted(pictures, strength=0.6)
+    anchors, seeds = pictures.images()[:3], [5, 5, 5]
+    embeddings = pictures.embeddings[:3]
+    plain = generator.generate(anchors, embeddings, seeds)
+    mixed = generator.generate_closer(anchors, embeddings, seeds, [0, 3, -3])
+
+    def distance(made: list[Image.Image], row: int) -> float:
+        return float(np.abs(np.asarray(made[row], float) - np.asarray(anchors[row])).mean())
+
+    assert np.abs(np.asarray(plain[0], int) - np.asarray(mixed[0], int)).max() <= 1
+    assert distance(mixed, 1) < distance(plain, 1)
+    assert distance(mixed, 2) > distance(plain, 2)
+    lowest, lower = (
+        generator.generate_closer(anchors[1:2], embeddings[1:2], [5], [steps])[0]
+        for steps in (4, 9)
+    )
+    assert lowest.tobytes() == lower.tobytes()
+
+
+def test_pictures_may_be_smaller_than_the_images() -> None:
+    pictures = Pictures(size=32)
+    generator = fitted(pictures, image_size=16)
+    anchors = [Image.new("RGB", (48, 40), (200, 30, 30))]
+    assert generator.generate(anchors, pictures.embeddings[:1], [0])[0].size == (16, 16)
+
+
+def test_an_unfinished_sampling_batch_changes_nothing() -> None:
+    """More pictures than one batch holds, and not a multiple of it."""
+    pictures = Pictures()
+    generator = fitted(pictures)
+    rows = [row % 24 for row in range(19)]
+    anchors = [pictures.images()[row] for row in rows]
+    together = generator.generate(anchors, pictures.embeddings[rows], list(range(19)))
+    assert len(together) == 19
+    for row in (0, 8, 18):
+        alone = generator.generate(
+            anchors[row : row + 1], pictures.embeddings[rows[row : row + 1]], [row]
+        )
+        difference = np.abs(np.asarray(together[row], int) - np.asarray(alone[0], int))
+        assert difference.max() <= 1
 
 
 def test_generating_before_fitting_is_refused() -> None:
@@ -129,7 +163,10 @@ def test_generating_before_fitting_is_refused() -> None:
         RepresentationDiffusion().generate([Image.new("RGB", (8, 8))], np.zeros((1, 4)), [0])
 
 
-@pytest.mark.parametrize("setting", [{"steps": 0}, {"strength": 0.0}, {"strength": 1.5}])
+@pytest.mark.parametrize(
+    "setting",
+    [{"steps": 0}, {"strength": 0.0}, {"strength": 1.5}, {"average": 1.0}, {"image_size": 0}],
+)
 def test_impossible_settings_are_refused_by_name(setting: dict[str, float]) -> None:
     with pytest.raises(BraddError, match=f"generator.{next(iter(setting))}"):
         RepresentationDiffusion(**setting)  # type: ignore[arg-type]

@@ -130,7 +130,7 @@ def test_equals_scikit_learn_at_5000_rows(path: str, monkeypatch: pytest.MonkeyP
 def test_rows_do_not_depend_on_the_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     points = clustered(700, 16)
     whole = neighbour_distances(points, 5)
-    monkeypatch.setattr(module, "ROWS_PER_BLOCK", 64)
+    monkeypatch.setattr(module, "ROWS_PER_BLOCK", (64, 64))
     monkeypatch.setattr(exact_search, "FIRST_BASE_BLOCK", 16)
     monkeypatch.setattr(exact_search, "BASE_BLOCK", 100)
     monkeypatch.setattr(exact_search, "QUERIES_PER_BLOCK", 10)

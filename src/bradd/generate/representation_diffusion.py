@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import hashlib
+import json
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler
-from diffusers.training_utils import EMAModel
 from PIL import Image
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch import Tensor, nn
+from torch.utils.data import Dataset
 
-from bradd.console import stage
 from bradd.data.resize import centre_view
 from bradd.errors import BraddError
 from bradd.fingerprint import state_fingerprint
 from bradd.generate.generator import Generator
+from bradd.generate.representation_batches import Batches, SizedImages, held_out_rows
+from bradd.generate.representation_folder import FitFolder
 from bradd.generate.representation_network import VelocityNetwork
-from bradd.seeds import derive_seed, random_generator
+from bradd.generate.representation_sampling import sample
+from bradd.generate.representation_space import Space, fit_space
+from bradd.generate.representation_training import train
+from bradd.seeds import derive_seed
 
 __all__ = ["RepresentationDiffusion"]
 
-WARMUP_STEPS = 100
-EMA_DECAY = 0.995
+STRENGTH_STEP = 0.1
+LOWEST_STRENGTH = 0.2
+HELD_OUT_TIMES = 4  # at which each held-out image is looked at
 
 
 class RepresentationDiffusion(Generator):
@@ -33,36 +39,54 @@ class RepresentationDiffusion(Generator):
     "unCLIP on your own encoder" (RCDM, Bordes et al. 2022): no outside data, no download. Trained
     by flow matching (Lipman et al. 2023) with logit-normal times (Esser et al. 2024); sampled by
     Euler steps with classifier-free guidance (Ho and Salimans 2022) from the noised anchor (SDEdit,
-    Meng et al. 2022), which keeps a rare anchor from drifting to what is frequent.
+    Meng et al. 2022), which keeps a rare anchor from drifting to what is frequent. Images above 64
+    pixels are diffused as an autoencoder's latents (Rombach et al. 2022).
 
     Args:
-        steps: Training steps of a fit.
+        steps: Training steps of a fit, at most.
+        warm_steps: The same where a fit begins with the network of the round before.
         batch_size: Images a training step.
         learning_rate: AdamW's peak, after a warm-up, before a cosine to zero.
+        average: Decay of the moving average of the weights, a step.
         channels: Channels of the U-Net's levels.
         strength: How much of the anchor is noise at the start: 1 forgets its pixels, near 0 copies
             them.
         guidance: Weight of the embedding; 1 is none.
         sampling_steps: Euler steps from full noise; `strength` of them are taken.
         condition_dropout: Share of training images shown without their embedding.
+        image_size: Side of the pictures in pixels. Default: that of the encoder's images.
+        autoencoder: Folder of a diffusers AutoencoderKL or AutoencoderTiny, which counts as
+            external data. Default: up to 64 pixels none, above a small one that is trained on the
+            images too.
+        autoencoder_steps: Training steps of that small one.
     """
 
     def __init__(
         self,
         steps: int = 2000,
+        warm_steps: int = 1000,
         batch_size: int = 64,
         learning_rate: float = 4e-3,
+        average: float = 0.995,
         channels: tuple[int, ...] = (32, 64),
         strength: float = 0.7,
         guidance: float = 2.0,
         sampling_steps: int = 10,
         condition_dropout: float = 0.1,
+        image_size: int | None = None,
+        autoencoder: str | None = None,
+        autoencoder_steps: int = 1000,
     ) -> None:
-        if steps < 1 or batch_size < 1 or sampling_steps < 1:
-            raise BraddError(
-                "generator.steps, generator.batch_size and generator.sampling_steps must be at "
-                f"least 1; they are {steps}, {batch_size} and {sampling_steps}."
-            )
+        for name, count in {
+            "steps": steps,
+            "warm_steps": warm_steps,
+            "batch_size": batch_size,
+            "sampling_steps": sampling_steps,
+            "autoencoder_steps": autoencoder_steps,
+            "image_size": 1 if image_size is None else image_size,
+        }.items():
+            if count < 1:
+                raise BraddError(f"generator.{name} is {count}: it must be at least 1.")
         if not 0 < strength <= 1:
             raise BraddError(f"generator.strength is {strength}: it must be above 0, at most 1.")
         if not channels or min(channels) < 1 or learning_rate <= 0:
@@ -70,21 +94,25 @@ class RepresentationDiffusion(Generator):
                 f"generator.channels is {channels} and generator.learning_rate {learning_rate}: "
                 "channels must name at least one width above 0, the rate must be above 0."
             )
-        if not 0 <= condition_dropout < 1:
-            raise BraddError(
-                f"generator.condition_dropout is {condition_dropout}: it must be from 0 to below 1."
-            )
+        for name, share in {"condition_dropout": condition_dropout, "average": average}.items():
+            if not 0 <= share < 1:
+                raise BraddError(f"generator.{name} is {share}: it must be from 0 to below 1.")
         self.steps = steps
+        self.warm_steps = warm_steps
         self.batch_size = batch_size
         self.learning_rate = learning_rate
+        self.average = average
         self.channels = tuple(channels)
         self.strength = strength
         self.guidance = guidance
         self.sampling_steps = sampling_steps
         self.condition_dropout = condition_dropout
+        self.image_size = image_size
+        self.autoencoder = autoencoder
+        self.autoencoder_steps = autoencoder_steps
+        self.external_data = autoencoder is not None
+        self._space: Space | None = None
         self._network: VelocityNetwork | None = None
-        self._mean = torch.zeros(1)
-        self._scale = torch.ones(1)
 
     def fit(
         self,
@@ -93,38 +121,37 @@ class RepresentationDiffusion(Generator):
         seed: int,
         folder: Path | None = None,
     ) -> None:
-        """See `Generator.fit`."""
-        directions = _directions(embeddings)
-        self._mean = directions.mean(dim=0)
-        self._scale = directions.std(dim=0).mean().clamp_min(1e-6)
-        conditions = self._standardise(embeddings)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive_seed(seed, "initial weights"))
-            network = VelocityNetwork(
-                images[0][0].shape[-1], embeddings.shape[1], self.channels
-            ).to(self.device)
-        average = EMAModel(network.parameters(), decay=EMA_DECAY, use_ema_warmup=False)
-        optimizer = torch.optim.AdamW(network.parameters(), lr=self.learning_rate)
-        loader: Iterable[tuple[Tensor, Tensor]] = DataLoader(  # collated
-            images,  # type: ignore[arg-type]
-            batch_sampler=_Batches(len(embeddings), self.batch_size, self.steps, seed),
-            generator=torch.Generator().manual_seed(0),
-        )
-        network.train()
-        with stage("fit the generator", self.steps) as progress:
-            for step, (pixels, indices) in enumerate(loader):
-                optimizer.param_groups[0]["lr"] = self._learning_rate_at(step)
-                loss = self._loss(network, pixels, conditions[indices], seed, step)
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()  # type: ignore[no-untyped-call]
-                torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-                optimizer.step()
-                average.step(network.parameters())
-                progress.advance(note=f"loss {loss.item():.3f}" if step % 20 == 0 else "")
-        average.copy_to(network.parameters())
-        self._network = network.eval()
+        """See `Generator.fit`.
 
-    @torch.no_grad()
+        In the folder are kept the network, which the next fit starts from if the settings are the
+        same, and while it is trained a checkpoint.
+        """
+        sized = SizedImages(images, len(embeddings), self.image_size)
+        space = fit_space(
+            sized,
+            multiple=2 ** (len(self.channels) - 1),
+            autoencoder=self.autoencoder,
+            autoencoder_steps=self.autoencoder_steps,
+            seed=seed,
+            folder=folder,
+            device=self.device,
+        )
+        network = self._new_network(space, embeddings.shape[1], seed)
+        kept = FitFolder(
+            folder,
+            "network",
+            lasting=_hash(
+                json.dumps(self._lasting()), space.fingerprint(), str(embeddings.shape[1])
+            ),
+            passing=_hash(str(seed), sized.fingerprint(), np.ascontiguousarray(embeddings)),
+        )
+        start = kept.start(network)
+        if start != "finished":
+            network.learn_scale(torch.from_numpy(embeddings).to(self.device))
+            network = self._train(network, space, sized, embeddings, seed, start == "warm", kept)
+            kept.finish(network)
+        self._space, self._network = space, network.eval()
+
     def generate(
         self, anchors: Sequence[Image.Image], embeddings: np.ndarray, seeds: Sequence[int]
     ) -> list[Image.Image]:
@@ -133,95 +160,152 @@ class RepresentationDiffusion(Generator):
         Raises:
             BraddError: It has not been fitted.
         """
-        network = self._fitted()
-        views = np.stack([centre_view(anchor, network.image_size) for anchor in anchors])
-        clean = network.pack(torch.from_numpy(views)).to(self.device)
-        noise = torch.stack([_noise(clean.shape[1:], seed) for seed in seeds]).to(self.device)
-        condition = self._standardise(embeddings).to(self.device)
-        scheduler = FlowMatchEulerDiscreteScheduler()
-        taken = max(1, round(self.strength * self.sampling_steps))
-        scheduler.set_timesteps(
-            sigmas=np.linspace(self.strength, self.strength / taken, taken).tolist(),
-            device=self.device,
-        )
-        sample = (1 - self.strength) * clean + self.strength * noise
-        for timestep, sigma in zip(scheduler.timesteps, scheduler.sigmas, strict=False):
-            velocity = self._guided(network, sample, float(sigma), condition)
-            sample = scheduler.step(velocity, timestep, sample).prev_sample
-        pictures = network.unpack(sample).permute(0, 2, 3, 1).cpu().numpy()
-        return [Image.fromarray(picture) for picture in pictures]
+        return self.generate_closer(anchors, embeddings, seeds, [0] * len(seeds))
+
+    def generate_closer(
+        self,
+        anchors: Sequence[Image.Image],
+        embeddings: np.ndarray,
+        seeds: Sequence[int],
+        steps: Sequence[int],
+    ) -> list[Image.Image]:
+        """See `Generator.generate_closer`; a step is 0.1 less strength, down to 0.2."""
+        wanted = self.strength - STRENGTH_STEP * np.asarray(steps, dtype=np.float64)
+        strengths = wanted.clip(min(LOWEST_STRENGTH, self.strength), 1.0)
+        pictures: list[Image.Image] = []
+        at_once = 8 if self.device.type == "cpu" else 64
+        for start in range(0, len(seeds), at_once):
+            rows = np.arange(start, min(start + at_once, len(seeds)))
+            # All batches have one shape, on which the last bits of a product depend.
+            padded = np.resize(rows, at_once).tolist()
+            made = self._sample(
+                [anchors[row] for row in padded],
+                embeddings[padded],
+                [seeds[row] for row in padded],
+                strengths[padded],
+            )
+            pictures += [Image.fromarray(picture) for picture in made[: len(rows)]]
+        return pictures
 
     def revision(self) -> str:
         """A hash of the fitted weights."""
-        return state_fingerprint(self._fitted().state_dict())
+        space, network = self._fitted()
+        return state_fingerprint({**network.state_dict(), **space.state_dict(prefix="space.")})
+
+    @torch.no_grad()
+    def _sample(
+        self,
+        anchors: Sequence[Image.Image],
+        embeddings: np.ndarray,
+        seeds: Sequence[int],
+        strengths: np.ndarray,
+    ) -> np.ndarray:
+        """Pictures of one batch, uint8 `[B, S, S, 3]`."""
+        space, network = self._fitted()
+        views = np.stack([centre_view(anchor, space.image_size) for anchor in anchors])
+        clean = space.encode(torch.from_numpy(views).to(self.device))
+        noise = torch.stack([_noise(clean.shape[1:], seed) for seed in seeds]).to(self.device)
+        with self._precision():
+            encoded = sample(
+                network,
+                clean,
+                noise,
+                network.standardise(torch.from_numpy(embeddings).to(self.device)),
+                torch.from_numpy(strengths).float().to(self.device),
+                max(1, round(self.strength * self.sampling_steps)),
+                self.guidance,
+            )
+        return space.decode(encoded).permute(0, 2, 3, 1).cpu().numpy()
+
+    def _train(
+        self,
+        network: VelocityNetwork,
+        space: Space,
+        images: SizedImages,
+        embeddings: np.ndarray,
+        seed: int,
+        warm: bool,
+        kept: FitFolder,
+    ) -> VelocityNetwork:
+        conditions = network.standardise(torch.from_numpy(embeddings).to(self.device))
+        held_out = held_out_rows(conditions.cpu().numpy(), seed)
+        batches = Batches(np.setdiff1d(np.arange(len(images)), held_out), self.batch_size, seed)
+
+        def loss_at(step: int) -> Tensor:
+            rows = batches.at(step)
+            return self._loss(network, space, images.take(rows), conditions[rows], seed, step)
+
+        @torch.no_grad()
+        def held_out_loss(averaged: nn.Module) -> float:
+            averaged.eval()
+            losses = [
+                self._loss(averaged, space, images.take(rows), conditions[rows], seed, -1 - time)
+                for time in range(HELD_OUT_TIMES)
+                for rows in np.array_split(held_out, -(-len(held_out) // self.batch_size))
+            ]
+            return float(torch.stack(losses).mean())
+
+        return train(
+            network,
+            loss_at,
+            steps=self.warm_steps if warm else self.steps,
+            learning_rate=self.learning_rate,
+            average=self.average,
+            description="fit the generator",
+            checkpoint=kept.checkpoint,
+            key=kept.key,
+            held_out_loss=held_out_loss if len(held_out) else None,
+        )
 
     def _loss(
-        self, network: VelocityNetwork, pixels: Tensor, condition: Tensor, seed: int, step: int
+        self,
+        network: nn.Module,
+        space: Space,
+        pixels: Tensor,
+        condition: Tensor,
+        seed: int,
+        step: int,
     ) -> Tensor:
         """Mean squared error of the velocity at random times; randomness from (seed, step)."""
         random = torch.Generator().manual_seed(derive_seed(seed, "noise", step))
-        clean = network.pack(pixels)
-        noise = torch.randn(clean.shape, generator=random)
-        time = torch.sigmoid(torch.randn(len(clean), generator=random))
-        drop = torch.rand(len(clean), generator=random) < self.condition_dropout
+        clean = space.encode(pixels.to(self.device))
+        noise = torch.randn(clean.shape, generator=random).to(self.device)
+        time = torch.sigmoid(torch.randn(len(clean), generator=random)).to(self.device)
+        drop = (torch.rand(len(clean), generator=random) < self.condition_dropout).to(self.device)
         amount = time[:, None, None, None]
         noisy = (1 - amount) * clean + amount * noise
-        inputs = (part.to(self.device) for part in (noisy, time, condition, drop))
-        return torch.nn.functional.mse_loss(network(*inputs), (noise - clean).to(self.device))
+        with self._precision():
+            velocity: Tensor = network(noisy, time, condition, drop)
+        return nn.functional.mse_loss(velocity, noise - clean)
 
-    def _guided(
-        self, network: VelocityNetwork, sample: Tensor, sigma: float, condition: Tensor
-    ) -> Tensor:
-        time = torch.full((len(sample),), sigma, device=self.device)
-        keep = torch.zeros(len(sample), dtype=torch.bool, device=self.device)
-        conditional: Tensor = network(sample, time, condition, keep)
-        if self.guidance == 1:
-            return conditional
-        unconditional: Tensor = network(sample, time, condition, ~keep)
-        return unconditional + self.guidance * (conditional - unconditional)
+    def _new_network(self, space: Space, embedding_size: int, seed: int) -> VelocityNetwork:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed(seed, "initial weights"))
+            network = VelocityNetwork(space.depth, space.side, embedding_size, self.channels)
+        network.to(self.device)
+        return network
 
-    def _learning_rate_at(self, step: int) -> float:
-        warmup = min(1.0, (step + 1) / min(WARMUP_STEPS, self.steps))
-        cosine = 0.5 * (1 + float(np.cos(np.pi * step / self.steps)))
-        return self.learning_rate * warmup * cosine
+    def _lasting(self) -> dict[str, object]:
+        """The settings of the training, without those of the sampling."""
+        names = ("steps", "warm_steps", "batch_size", "learning_rate", "average", "channels")
+        return {name: getattr(self, name) for name in (*names, "condition_dropout")}
 
-    def _standardise(self, embeddings: np.ndarray) -> Tensor:
-        return (_directions(embeddings) - self._mean) / self._scale
+    def _precision(self) -> AbstractContextManager[object]:
+        on_gpu = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=on_gpu)
 
-    def _fitted(self) -> VelocityNetwork:
-        if self._network is None:
+    def _fitted(self) -> tuple[Space, VelocityNetwork]:
+        if self._space is None or self._network is None:
             raise BraddError("RepresentationDiffusion generates only after fit().")
-        return self._network
-
-
-class _Batches:
-    """Which images each training step sees: passes over the data in (seed, pass)'s order."""
-
-    def __init__(self, images: int, batch_size: int, steps: int, seed: int) -> None:
-        self._images = images
-        self._batch_size = batch_size
-        self._steps = steps
-        self._seed = seed
-
-    def __len__(self) -> int:
-        return self._steps
-
-    def __iter__(self) -> Iterator[list[int]]:
-        waiting: list[int] = []
-        passes = 0
-        for _ in range(self._steps):
-            while len(waiting) < self._batch_size:
-                order = random_generator(self._seed, "order", passes).permutation(self._images)
-                waiting += order.tolist()
-                passes += 1
-            yield waiting[: self._batch_size]
-            waiting = waiting[self._batch_size :]
-
-
-def _directions(embeddings: np.ndarray) -> Tensor:
-    """Embeddings scaled to unit length, as selection and acceptance compare them."""
-    return torch.nn.functional.normalize(torch.from_numpy(embeddings).float(), dim=1)
+        return self._space, self._network
 
 
 def _noise(shape: torch.Size, seed: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def _hash(*parts: str | np.ndarray) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        digest.update(part.encode() if isinstance(part, str) else part.tobytes())
+    return digest.hexdigest()

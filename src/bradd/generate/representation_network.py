@@ -25,25 +25,21 @@ class VelocityNetwork(nn.Module):
     noise in every direction, more than the U-Net's last channels can hold when pixels are deep
     (Li and He 2025).
 
-    Images are padded to a size the U-Net can halve and rearranged into fewer, deeper pixels: at
-    small budgets more steps of a smaller network beat fewer of a larger one.
-
     Args:
-        image_size: Side S of the images in pixels.
+        depth: C, channels of the images as its space encodes them.
+        side: H and W of these; a number the U-Net can halve.
         embedding_size: D.
         channels: Channels of the U-Net's levels.
     """
 
-    def __init__(self, image_size: int, embedding_size: int, channels: tuple[int, ...]) -> None:
+    def __init__(
+        self, depth: int, side: int, embedding_size: int, channels: tuple[int, ...]
+    ) -> None:
         super().__init__()
-        self.image_size = image_size
-        self.shuffle = max(2 if image_size >= 16 else 1, 2 ** round(math.log2(image_size / 16)))
-        multiple = self.shuffle * 2 ** (len(channels) - 1)
-        self.padded_size = math.ceil(image_size / multiple) * multiple
         self.unet: Any = UNet2DModel(
-            sample_size=self.padded_size // self.shuffle,
-            in_channels=3 * self.shuffle**2,
-            out_channels=3 * self.shuffle**2,
+            sample_size=side,
+            in_channels=depth,
+            out_channels=depth,
             block_out_channels=channels,
             down_block_types=("DownBlock2D",) * len(channels),
             up_block_types=("UpBlock2D",) * len(channels),
@@ -57,35 +53,34 @@ class VelocityNetwork(nn.Module):
             nn.Linear(embedding_size, width), nn.SiLU(), nn.Linear(width, width)
         )
         self.unconditional = nn.Parameter(torch.zeros(width))
+        self.mean: Tensor
+        self.scale: Tensor
+        self.register_buffer("mean", torch.zeros(embedding_size))
+        self.register_buffer("scale", torch.ones(()))
 
-    def forward(self, noisy: Tensor, time: Tensor, embedding: Tensor, drop: Tensor) -> Tensor:
+    def forward(self, noisy: Tensor, time: Tensor, condition: Tensor, drop: Tensor) -> Tensor:
         """Predict `noise - image` at `time`.
 
         Args:
-            noisy: `(1 - time) * image + time * noise`, `[B, C, H, W]` as `pack` gives it.
+            noisy: `(1 - time) * image + time * noise`, `[B, C, H, W]`.
             time: 0 (image) to 1 (noise), `[B]`.
-            embedding: Standardised embeddings, `[B, D]`.
+            condition: What `standardise` makes of embeddings, `[B, D]`.
             drop: Where to predict without the embedding, bool `[B]`.
 
         Returns:
             Velocity, of the shape of `noisy`.
         """
-        condition = torch.where(drop[:, None], self.unconditional, self.condition(embedding))
-        clean: Tensor = self.unet(noisy, time * TIME_SCALE, class_labels=condition).sample
+        told = torch.where(drop[:, None], self.unconditional, self.condition(condition))
+        clean: Tensor = self.unet(noisy, time * TIME_SCALE, class_labels=told).sample
         return (noisy - clean) / time.clamp_min(SHORTEST_TIME)[:, None, None, None]
 
-    def pack(self, images: Tensor) -> Tensor:
-        """8-bit images `[B, 3, S, S]` to the network's range and shape, `[B, C, H, W]`."""
-        margin = self.padded_size - self.image_size
-        padding = (margin // 2, margin - margin // 2) * 2
-        scaled = images.float() / 127.5 - 1.0
-        return functional.pixel_unshuffle(
-            functional.pad(scaled, padding, mode="replicate"), self.shuffle
-        )
+    def learn_scale(self, embeddings: Tensor) -> None:
+        """Standardise by the mean and spread of these embeddings from now on, `[N, D]`."""
+        directions = functional.normalize(embeddings.float(), dim=1)
+        self.mean.copy_(directions.mean(dim=0))
+        self.scale.copy_(directions.std(dim=0).mean().clamp_min(1e-6))
 
-    def unpack(self, packed: Tensor) -> Tensor:
-        """The inverse of `pack`, rounded and clipped to 8 bits."""
-        start = (self.padded_size - self.image_size) // 2
-        inside = slice(start, start + self.image_size)
-        images = functional.pixel_shuffle(packed, self.shuffle)[:, :, inside, inside]
-        return ((images + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    def standardise(self, embeddings: Tensor) -> Tensor:
+        """Directions, as selection and acceptance compare them, centred and scaled, `[B, D]`."""
+        directions = functional.normalize(embeddings.float(), dim=1)
+        return (directions - self.mean) / self.scale
