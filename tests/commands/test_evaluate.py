@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import timm
 import torch
 
-from bradd import Duplicate, evaluate, load_backbone, pretrain
+from bradd import Duplicate, evaluate, load_backbone, pretrain, subject
 from bradd.cli import main
+from bradd.embedding import Encoder, embed
 from bradd.errors import BraddError
+from bradd.evaluation.protocol import STANDARD
 from killable import SETTINGS
-from samples import SIZE, picture
+from samples import SIZE, TinyBackbone, picture
 
 CHANNELS = {"channels": [4, 4, 8, 8]}
 
@@ -65,28 +70,105 @@ def test_a_run_with_a_manifest_has_groups(tailed: Path, photos: Path) -> None:
     assert result["external_data"] is False
     assert json.loads((tailed / "results.json").read_text()) == json.loads(json.dumps([result]))
     assert "kNN" in (tailed / "report.html").read_text()
+    assert len(list((tailed / "features").glob("*.npy"))) == 2
 
 
 def test_a_checkpoint_is_scored_as_the_run_that_wrote_it(
     tailed: Path, photos: Path, tmp_path: Path
 ) -> None:
     (expected,) = evaluate(str(tailed), str(photos), num_workers=0)
-    out = tmp_path / "results.json"
-    (found,) = evaluate(
-        data=str(photos),
-        checkpoint=str(tailed / "backbone.safetensors"),
-        backbone="resnet18",
-        backbone_kwargs=CHANNELS,
-        image_size=SIZE,
-        num_workers=0,
-        out=str(out),
-    )
+    (found,) = evaluate(**of_checkpoint(tailed, photos, tmp_path))
     for result in (expected, found):
         for probe in ("knn", "linear"):
             result[probe].pop("groups", None)
     assert scores(found) == scores(expected)
     assert "training_samples" not in found
-    assert len(json.loads(out.read_text())) == 1
+    assert len(json.loads((tmp_path / "results.json").read_text())) == 1
+
+
+def of_checkpoint(run: Path, photos: Path, folder: Path) -> dict[str, Any]:
+    """Arguments that evaluate a run's weights without the run."""
+    return {
+        "data": str(photos),
+        "checkpoint": str(run / "backbone.safetensors"),
+        "backbone": "resnet18",
+        "backbone_kwargs": CHANNELS,
+        "image_size": SIZE,
+        "num_workers": 0,
+        "out": str(folder / "results.json"),
+    }
+
+
+def test_an_encoder_embeds_a_data_set_once(
+    tailed: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedded: list[int] = []
+
+    def counting(images: Any, *arguments: Any, **settings: Any) -> Any:
+        embedded.append(len(images))
+        return embed(images, *arguments, **settings)
+
+    monkeypatch.setattr(subject, "embed", counting)
+    settings = of_checkpoint(tailed, photos, tmp_path)
+    (first,) = evaluate(**settings)
+    assert embedded == [48, 12]
+    (other,) = evaluate(**settings, protocol="sgd", seed=1)
+    (again,) = evaluate(**settings)
+    assert embedded == [48, 12]
+    assert scores(again) == scores(first)
+    assert other["knn"] == first["knn"]
+    (anew,) = evaluate(**settings, cache=False)
+    assert embedded == [48, 12, 48, 12]
+    assert scores(anew) == scores(first)
+    # The same protocol and seed replace each other, other ones stand beside them.
+    assert len(json.loads((tmp_path / "results.json").read_text())) == 2
+    assert len(list((tmp_path / "features").iterdir())) == 4
+
+
+def test_an_encoder_that_changes_meanwhile_is_refused(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = tmp_path / "results.json"
+    backbone = TinyBackbone()
+    changing = subject.Subject("tiny", Encoder(backbone, SIZE), str(photos), results, None)
+
+    def change(*_: Any) -> dict[str, Any]:
+        backbone.norm.running_mean += 1
+        return {}
+
+    monkeypatch.setattr(subject, "evaluate_features", change)
+    with pytest.raises(BraddError, match="tiny: the encoder changed while it was evaluated"):
+        changing.evaluate(STANDARD, 0, None, subject.Embedding(32, 0, None, cache=True))
+    assert not results.exists()
+
+
+@pytest.mark.parametrize("protocol", ["standard", "paper", "sgd"])
+def test_protocols(protocol: str, tailed: Path, photos: Path, tmp_path: Path) -> None:
+    (result,) = evaluate(**of_checkpoint(tailed, photos, tmp_path), protocol=protocol)
+    assert result["protocol"].startswith(f"{protocol}: kNN k = ")
+    assert result["protocol_settings"]["name"] == protocol
+    for probe in ("knn", "linear"):
+        assert result[probe]["top1_standard_error_percent"] >= 0
+    assert ("penalty" in result["linear"]) == (protocol == "standard")
+    assert ("learning_rate" in result["linear"]) == (protocol != "standard")
+
+
+def test_a_manifest_can_be_given(tailed: Path, photos: Path, tmp_path: Path) -> None:
+    settings = of_checkpoint(tailed, photos, tmp_path)
+    (without,) = evaluate(**settings)
+    (result,) = evaluate(labels=str(tailed / "manifest.json"), **settings)
+    assert "groups" not in without["knn"]
+    assert result["knn"]["groups"].keys() > {"definition"}
+    assert result["knn"]["per_class"] == without["knn"]["per_class"]
+
+
+def test_a_manifest_of_other_classes_is_refused(tailed: Path, tmp_path: Path) -> None:
+    path = tmp_path / "other.json"
+    manifest = json.loads((tailed / "manifest.json").read_text())
+    renamed = dict(zip(["cat", "dog"], manifest["counts"].values(), strict=True))
+    path.write_text(json.dumps(manifest | {"counts": renamed}))
+    assert "classes are not those of" in refused(run=tailed, labels=str(path))
+    assert "'best'" in refused(run=tailed, protocol="best")
 
 
 def test_a_checkpoint_with_a_classifier(photos: Path, tmp_path: Path) -> None:
@@ -130,6 +212,22 @@ def test_what_the_run_could_not_read_is_left_out(tmp_path: Path) -> None:
     run = pretrain(data, tmp_path / "run", max_unreadable=0.5, **settings)
     (result,) = evaluate(run, num_workers=0)
     assert result["training_images"] + result["test_images"] == 34
+
+
+@pytest.mark.parametrize("source", ["a generator", "a refused picture", "weights"])
+def test_external_data_are_told(tailed: Path, tmp_path: Path, source: str) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tailed, run)
+    if source == "weights":
+        config = run / "config.yaml"
+        config.write_text(config.read_text().replace("weights: random", "weights: timm"))
+    else:
+        path = run / "rounds/01/variations.parquet"
+        rows = pq.read_table(path).to_pylist()
+        rows[0] |= {"external_data": True, "accepted": source == "a generator"}
+        pq.write_table(pa.Table.from_pylist(rows, schema=pq.read_schema(path)), path)
+    (result,) = evaluate(run, num_workers=0)
+    assert result["external_data"] is (source != "a refused picture")
 
 
 def test_several_runs_are_shown_as_rows(

@@ -18,9 +18,15 @@ CORRECT = [True, True, True, False, True, False, False, True, False, False]
 
 def test_groups_by_hand():
     groups = group_accuracy(CORRECT, LABELS, COUNTS)
-    assert groups["many"] == {"accuracy_percent": (75 + 50) / 2, "classes": 2, "images": 6}
+    assert groups["many"] == {
+        "accuracy_percent": (75 + 50) / 2,
+        "standard_error_percent": pytest.approx(100 * (0.75 * 0.25 / 4 + 0.5 * 0.5 / 2) ** 0.5 / 2),
+        "classes": 2,
+        "images": 6,
+    }
     assert groups["medium"] == {
         "accuracy_percent": pytest.approx((0 + 100 / 3) / 2),
+        "standard_error_percent": pytest.approx(100 * (2 / 9 / 3) ** 0.5 / 2),
         "classes": 2,
         "images": 4,
     }
@@ -29,6 +35,22 @@ def test_groups_by_hand():
         groups["definition"]
         == "training images in the class: many > 100, medium 20 to 100, few < 20"
     )
+
+
+def test_standard_errors_are_the_spread_over_test_sets():
+    """Ten thousand test sets, of 30, 10 and 5 images of classes that are right with these odds."""
+    generator = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 2], [30, 10, 5])
+    odds = np.array([0.9, 0.5, 0.4])[labels]
+    right = generator.random((10_000, 45)) < odds
+    per_class = [right[:, labels == c].mean(axis=1) for c in range(3)]
+    # One test set on which each class is right just as often as it is on average.
+    typical = np.concatenate(
+        [np.arange(n) < round(n * p) for n, p in [(30, 0.9), (10, 0.5), (5, 0.4)]]
+    )
+    summary = accuracy_summary(np.where(typical, labels, (labels + 1) % 3), labels, "abc")
+    found = summary["mean_per_class_standard_error_percent"]
+    assert found == pytest.approx(100 * np.mean(per_class, axis=0).std(), rel=0.05)
 
 
 def test_other_borders():
@@ -56,7 +78,8 @@ def test_small_data_falls_into_one_group_unless_thirds():
 
 def test_thirds_of_equal_counts_go_by_class_number_and_the_first_are_larger():
     groups = group_accuracy([True, True, False, False], range(4), [7, 7, 7, 7], thirds=True)
-    assert groups["many"] == {"accuracy_percent": 100.0, "classes": 2, "images": 2}
+    assert groups["many"]["accuracy_percent"] == 100
+    assert (groups["many"]["classes"], groups["many"]["images"]) == (2, 2)
     assert groups["medium"]["classes"] == groups["few"]["classes"] == 1
 
 
@@ -68,7 +91,11 @@ def test_summary_by_hand():
     assert summary["top1_standard_error_percent"] == pytest.approx(100 * (0.5 * 0.5 / 10) ** 0.5)
     assert summary["mean_per_class_percent"] == pytest.approx((75 + 50 + 0 + 100 / 3) / 4)
     assert summary["per_class"].keys() == {"a", "b", "c", "d"}
-    assert summary["per_class"]["a"] == {"accuracy_percent": 75.0, "images": 4}
+    assert summary["per_class"]["a"] == {
+        "accuracy_percent": 75.0,
+        "standard_error_percent": pytest.approx(100 * (0.75 * 0.25 / 4) ** 0.5),
+        "images": 4,
+    }
     assert summary["groups"] == group_accuracy(CORRECT, LABELS, COUNTS)
     assert "groups" not in accuracy_summary(predictions, LABELS, list("abcde"))
 

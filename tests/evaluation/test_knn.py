@@ -56,6 +56,42 @@ def test_agrees_with_sklearn(data):
     assert (knn_predict(train, labels, test, num_classes=4) == expected).all()
 
 
+@pytest.mark.parametrize("k", [1, 5, 30])
+@pytest.mark.parametrize("offset", [0, 1e4])
+def test_euclidean_agrees_with_sklearn(data, k, offset):
+    """Also far from the origin, where the expanded form of the distance loses its digits."""
+    train, labels, test = data
+    train, test = train + np.float32(offset), test + np.float32(offset)
+    peer = KNeighborsClassifier(k, algorithm="brute").fit(train.astype(float), labels)
+    got = knn_predict(train, labels, test, k, None, num_classes=4, metric="euclidean")
+    assert (got == peer.predict(test.astype(float))).all()
+
+
+def test_euclidean_minds_the_length_of_rows(data):
+    train, labels, test = data
+    cosine = knn_predict(train, labels, test, 5, None, num_classes=4)
+    euclidean = knn_predict(train, labels, test, 5, None, num_classes=4, metric="euclidean")
+    assert (cosine != euclidean).any()
+
+
+def test_without_a_temperature_neighbours_have_one_vote_each(data):
+    train, labels, test = data
+    peer = KNeighborsClassifier(7, metric="cosine").fit(train.astype(float), labels)
+    got = knn_predict(train, labels, test, 7, None, num_classes=4)
+    assert (got == peer.predict(test.astype(float))).all()
+
+
+def test_lowered_precision_of_products_is_not_used(data):
+    expected = knn_predict(*data, num_classes=4)
+    torch.set_float32_matmul_precision("medium")
+    try:
+        got = knn_predict(*data, num_classes=4)
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert (got == expected).all()
+
+
 def test_temperature_and_k_matter(data):
     results = {
         tuple(knn_predict(*data, k, t, num_classes=4))
@@ -149,3 +185,8 @@ def test_wrong_inputs_are_named(data):
     for arrays, settings, message in cases:
         with pytest.raises(BraddError, match=message):
             knn_predict(*arrays, **settings, num_classes=4)
+
+
+def test_a_temperature_for_distances_is_refused(data):
+    with pytest.raises(ValueError, match="temperature"):
+        knn_predict(*data, num_classes=4, metric="euclidean")

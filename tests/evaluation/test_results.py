@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
 from bradd.errors import BraddError
-from bradd.evaluation.protocol import STANDARD_PROTOCOL, StandardProtocol
+from bradd.evaluation.protocol import STANDARD
 from bradd.evaluation.results import IDENTITY, add_result, read_results
 
 
@@ -16,7 +17,7 @@ def result(top1=50.0, **changes):
     return {
         "encoder_fingerprint": "abc",
         "data": "cifar10",
-        "protocol": asdict(STANDARD_PROTOCOL),
+        "protocol": asdict(STANDARD),
         "top1": top1,
     } | changes
 
@@ -31,7 +32,7 @@ def test_no_file_means_no_results(path):
 
 
 def test_different_identities_are_appended_in_order(path):
-    other = asdict(StandardProtocol(knn_k=5))
+    other = asdict(replace(STANDARD, knn_k=5))
     entries = [result(), result(encoder_fingerprint="x"), result(data="y"), result(protocol=other)]
     for entry in entries:
         add_result(path, entry)
@@ -100,3 +101,19 @@ def test_names_in_any_script(path):
     add_result(path, result(data="наука"))
     assert "наука" in path.read_text(encoding="utf-8")
     assert read_results(path)[0]["data"] == "наука"
+
+
+def add_many(path, data):
+    for number in range(10):
+        add_result(path, result(data=f"{data}{number}"))
+
+
+def test_processes_that_add_at_once_lose_nothing(path):
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=add_many, args=(path, name)) for name in "abcd"]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert len(read_results(path)) == 40
+    assert os.listdir(path.parent) == ["results.json"]

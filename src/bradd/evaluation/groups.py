@@ -26,6 +26,10 @@ def accuracy_summary(
 ) -> dict[str, Any]:
     """Summarise predictions as plain Python numbers, ready for JSON; accuracies are in percent.
 
+    Beside every accuracy stands its binomial standard error: 100 sqrt(p (1 - p) / M) for a share p
+    of M images, and for a mean of K classes' accuracies sqrt(sum of their squared errors) / K. It
+    says how far other test images would move the accuracy, not how far another training run would.
+
     Args:
         predictions: [M] predicted classes, integers in `[0, len(classes))`.
         labels: [M] true classes, likewise.
@@ -37,9 +41,10 @@ def accuracy_summary(
 
     Returns:
         `images`: M. `top1_percent`: share of images classified right.
-        `top1_standard_error_percent`: its binomial standard error, 100 sqrt(p (1 - p) / M).
+        `top1_standard_error_percent`: its standard error.
         `mean_per_class_percent`: mean of the accuracies of the classes that have test images.
-        `per_class`: for each such class its `accuracy_percent` and `images`.
+        `mean_per_class_standard_error_percent`: its standard error.
+        `per_class`: for each such class `accuracy_percent`, `standard_error_percent` and `images`.
         `groups`: `group_accuracy`, if `training_counts` are given.
 
     Raises:
@@ -51,7 +56,7 @@ def accuracy_summary(
     truth = checked_labels(labels, "labels", np.size(labels), len(classes))
     predicted = checked_labels(predictions, "predictions", len(truth), len(classes))
     correct = predicted == truth
-    accuracy, images = _class_accuracy(correct, truth, len(classes))
+    accuracy, error, images = _class_accuracy(correct, truth, len(classes))
     present = images > 0
 
     top1 = float(correct.mean())
@@ -60,8 +65,13 @@ def accuracy_summary(
         "top1_percent": 100 * int(correct.sum()) / len(truth),
         "top1_standard_error_percent": 100 * math.sqrt(top1 * (1 - top1) / len(truth)),
         "mean_per_class_percent": float(accuracy[present].mean()),
+        "mean_per_class_standard_error_percent": _error_of_mean(error[present]),
         "per_class": {
-            name: {"accuracy_percent": float(accuracy[c]), "images": int(images[c])}
+            name: {
+                "accuracy_percent": float(accuracy[c]),
+                "standard_error_percent": float(error[c]),
+                "images": int(images[c]),
+            }
             for c, name in enumerate(classes)
             if present[c]
         },
@@ -101,9 +111,9 @@ def group_accuracy(
 
     Returns:
         `definition`: how the groups were made, in words. `many`, `medium`, `few`: each with
-        `accuracy_percent` (mean of its classes' accuracies), `classes` and `images` (numbers of
-        classes with test images, and of their test images). A class without test images counts
-        nowhere, and a group without classes is left out.
+        `accuracy_percent` (mean of its classes' accuracies), `standard_error_percent` (binomial),
+        `classes` and `images` (numbers of classes with test images, and of their test images). A
+        class without test images counts nowhere, and a group without classes is left out.
 
     Raises:
         BraddError: No images, shapes that do not match, labels or counts out of range, or
@@ -117,7 +127,7 @@ def group_accuracy(
             f"correct must be {len(truth)} booleans, one for each label, but it is "
             f"{right.dtype} of shape {right.shape}."
         )
-    accuracy, images = _class_accuracy(right, truth, len(counts))
+    accuracy, error, images = _class_accuracy(right, truth, len(counts))
 
     if thirds:
         definition = "classes ranked by number of training images and cut into three equal parts"
@@ -141,6 +151,7 @@ def group_accuracy(
         if len(present):
             groups[name] = {
                 "accuracy_percent": float(accuracy[present].mean()),
+                "standard_error_percent": _error_of_mean(error[present]),
                 "classes": len(present),
                 "images": int(images[present].sum()),
             }
@@ -149,13 +160,23 @@ def group_accuracy(
 
 def _class_accuracy(
     correct: NDArray[np.bool_], labels: NDArray[np.int64], num_classes: int
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Accuracy in percent (0 for a class without images) and number of images: [C], [C]."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Accuracy and its standard error in percent, and number of images, of each class: [C] each.
+
+    Both are 0 for a class without images.
+    """
     if len(labels) == 0:
         raise BraddError("there are no test images: an accuracy needs at least one.")
     images = np.bincount(labels, minlength=num_classes)
     right = np.bincount(labels[correct], minlength=num_classes)
-    return 100 * right / np.maximum(images, 1), images
+    share = right / np.maximum(images, 1)
+    error = np.sqrt(share * (1 - share) / np.maximum(images, 1))
+    return 100 * right / np.maximum(images, 1), 100 * error, images
+
+
+def _error_of_mean(errors: NDArray[np.float64]) -> float:
+    """Standard error of the mean of independent estimates with these standard errors, [K]."""
+    return float(np.sqrt(np.square(errors).sum()) / len(errors))
 
 
 def _checked_counts(training_counts: ArrayLike) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from bradd.errors import BraddError
 from bradd.files import write_atomically, write_errors
+from bradd.lock import locked
 
 __all__ = ["IDENTITY", "add_result", "read_results"]
 
@@ -19,7 +20,7 @@ def add_result(path: str | Path, result: dict[str, Any]) -> None:
     """Append a result, in place of an earlier one with the same identity if there is one.
 
     The file is replaced in one step: a reader, or a process killed on the way, sees the old list
-    or the new one. One process may add at a time; of two at once, one result may be lost.
+    or the new one. Several processes may add at once: each waits for its turn.
 
     Args:
         path: The file, `results.json` in a run's folder; created if it is not there.
@@ -42,16 +43,17 @@ def add_result(path: str | Path, result: dict[str, Any]) -> None:
             "and finite numbers."
         ) from error
 
-    results = read_results(path)
-    places = [i for i, old in enumerate(results) if _identity(old) == _identity(new)]
-    if places:
-        results[places[0]] = new
-    else:
-        results.append(new)
     with write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(results, indent=2, ensure_ascii=False, allow_nan=False)
-    write_atomically(path, text + "\n")
+    with locked(path):
+        results = read_results(path)
+        places = [i for i, old in enumerate(results) if _identity(old) == _identity(new)]
+        if places:
+            results[places[0]] = new
+        else:
+            results.append(new)
+        text = json.dumps(results, indent=2, ensure_ascii=False, allow_nan=False)
+        write_atomically(path, text + "\n")
 
 
 def read_results(path: str | Path) -> list[dict[str, Any]]:
