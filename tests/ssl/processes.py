@@ -49,12 +49,12 @@ def share(rank: int, processes: int, path: str) -> None:
     )
     results = {}
     for name, make in METHODS.items():
-        step = Step(make())
+        step = Step(make()).double()
         synchronise_batch_norm(step, torch.device("cpu"))
         parallel = DistributedDataParallel(step, broadcast_buffers=False)
-        loss = parallel([view[rank::processes] for view in batch(IMAGES)])
+        loss = parallel([view[rank::processes].double() for view in batch(IMAGES)])
         loss.backward()
-        losses = torch.tensor([loss.item()])
+        losses = torch.tensor([loss.item()], dtype=torch.float64)
         torch.distributed.all_reduce(losses)
         buffers = {key: value for key, value in step.named_buffers() if "running" in key}
         results[name] = (losses.item() / processes, gradients(step), buffers)

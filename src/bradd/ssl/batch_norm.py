@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from bradd import distributed
+from bradd.ssl.precision import at_least_float32
 
 __all__ = ["GlobalBatchNorm", "synchronise_batch_norm"]
 
@@ -61,7 +62,7 @@ class GlobalBatchNorm(_BatchNorm):
     def _normalise(self, input: Tensor) -> Tensor:
         dims = [0, *range(2, input.ndim)]
         shape = [1, -1, *[1] * (input.ndim - 2)]
-        values = input.float()
+        values = at_least_float32(input)
         count = values.numel() / values.shape[1] * distributed.world_size()
         mean = distributed.sum_over_processes(values.sum(dims)) / count
         centred = values - mean.view(shape)

@@ -15,6 +15,7 @@ from bradd.errors import BraddError
 from bradd.ssl.checks import require
 from bradd.ssl.method import Method, Progress, TrainingFacts
 from bradd.ssl.momentum import follow, momentum_copy
+from bradd.ssl.precision import at_least_float32
 from bradd.ssl.schedules import cosine, linear_warmup
 from bradd.views import DINOViews, ViewRecipe
 
@@ -133,8 +134,8 @@ class DINO(Method):
             teacher = self.teacher["head"](self.teacher["backbone"](torch.cat(views[:2])))
         with torch.autocast(student.device.type, enabled=False):
             loss: Tensor = self.cross_entropy(
-                list(teacher.float().chunk(2)),
-                list(student.float().chunk(len(views))),
+                list(at_least_float32(teacher).chunk(2)),
+                list(at_least_float32(student).chunk(len(views))),
                 self.teacher_temperature_at(progress),
             )
         return loss

@@ -16,6 +16,7 @@ from bradd.errors import BraddError
 from bradd.ssl.checks import require
 from bradd.ssl.method import Method, Progress, TrainingFacts
 from bradd.ssl.momentum import follow, momentum_copy
+from bradd.ssl.precision import at_least_float32
 from bradd.ssl.schedules import cosine
 from bradd.views import MoCoV3Views
 
@@ -110,11 +111,12 @@ def contrast(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
         temperature: t.
 
     Returns:
-        A scalar in float32.
+        A scalar in float32, or float64 if they are.
     """
     with torch.autocast(queries.device.type, enabled=False):
-        queries = functional.normalize(queries.float(), dim=1)
-        keys = distributed.gather(functional.normalize(keys.detach().float(), dim=1))
+        queries = functional.normalize(at_least_float32(queries), dim=1)
+        keys = functional.normalize(at_least_float32(keys.detach()), dim=1)
+        keys = distributed.gather(keys)
         own = torch.arange(len(queries), device=queries.device)
         own = own + distributed.rank() * len(queries)
         return 2 * temperature * functional.cross_entropy(queries @ keys.T / temperature, own)

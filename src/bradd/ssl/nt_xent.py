@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from bradd import distributed
+from bradd.ssl.precision import at_least_float32
 
 __all__ = ["nt_xent"]
 
@@ -29,10 +30,11 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
         temperature: t; lower weighs hard negatives more.
 
     Returns:
-        A scalar in float32.
+        A scalar in float32, or float64 if they are.
     """
     with torch.autocast(first.device.type, enabled=False):
-        mine = functional.normalize(torch.stack([first, second]).float(), dim=2)  # [2, B, P]
+        both = at_least_float32(torch.stack([first, second]))
+        mine = functional.normalize(both, dim=2)  # [2, B, P]
         everyone = distributed.gather(mine, dim=1)  # [2, W B, P]
         batch, everywhere = mine.shape[1], everyone.shape[1]
         similarities = mine.flatten(0, 1) @ everyone.flatten(0, 1).T / temperature  # [2B, 2WB]
