@@ -81,7 +81,11 @@ def long_tail(data: str, seed: int, epochs: int, cache: Path) -> LongTail:
             n_anchors=2,
             n_variations=1,
             backbone="resnet18",
-            backbone_kwargs={"channels": [12, 24, 48, 128], "layers": [1, 1, 1, 1]},
+            backbone_kwargs={
+                "channels": [12, 24, 48, 128],
+                "layers": [1, 1, 1, 1],
+                "stem_stride": 2,
+            },
             seed=seed,
             num_workers=0,
             overwrite=True,

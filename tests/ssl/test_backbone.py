@@ -90,6 +90,21 @@ def test_given_arguments_win_and_are_shown() -> None:
     assert embedding_size(create_backbone(small), 32) == 8
 
 
+def test_the_stem_of_a_resnet_can_be_chosen() -> None:
+    backbone = Backbone.choose("resnet18", 32, {**NARROW, "stem_stride": 2})
+    assert backbone == Backbone("resnet18", 32, NARROW, stem_stride=2)
+    model: Any = create_backbone(backbone)
+    assert model.conv1.stride == (2, 2)
+    assert model.conv1.kernel_size == (3, 3)
+    assert Backbone.choose("resnet18", 32, {"stem_stride": 0}).stem_stride == 0
+
+
+@pytest.mark.parametrize(("name", "stride"), [("resnet18", 3), ("vit_tiny_patch16_224", 2)])
+def test_a_stem_that_cannot_be_had_is_named(name: str, stride: int) -> None:
+    with pytest.raises(BraddError, match=f"stem_stride={stride}: it is 0"):
+        Backbone.choose(name, 32, {"stem_stride": stride})
+
+
 @pytest.mark.parametrize(
     ("name", "with_classifier", "without", "width"),
     [

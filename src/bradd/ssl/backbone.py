@@ -71,16 +71,18 @@ class Backbone:
             name: A timm model name; a vision transformer gets `img_size`, and up to 64 pixels a
                 patch of an eighth of the side; a ResNet up to 64 pixels gets the small stem.
             image_size: Side of the images in pixels.
-            kwargs: Further arguments for `timm.create_model`, which win over those chosen.
+            kwargs: Further arguments for `timm.create_model`, which win over those chosen; beside
+                them `stem_stride`, see `Backbone`.
             several_sizes: Whether it is given smaller images, too; a vision transformer then
                 resamples its positions.
 
         Raises:
-            BraddError: timm knows no model of that name.
+            BraddError: timm knows no model of that name, or it has no such stem.
         """
         module = timm_module(name)
         small = image_size <= SMALL_IMAGE
         chosen: dict[str, Any] = {}
+        given = dict(kwargs or {})
         stem_stride = 0
         if _takes_image_size(name):
             chosen["img_size"] = image_size
@@ -90,7 +92,13 @@ class Backbone:
                 chosen["dynamic_img_size"] = True
         elif small and module == "resnet":
             stem_stride = 1 if image_size <= 32 else 2
-        return cls(name, image_size, chosen | (kwargs or {}), stem_stride)
+        stem_stride = given.pop("stem_stride", stem_stride)
+        if stem_stride not in ((0, 1, 2) if module == "resnet" else (0,)):
+            raise BraddError(
+                f"backbone_kwargs has stem_stride={stem_stride!r}: it is 0 (timm's stem), 1 or 2 "
+                "for ResNets, and 0 for other backbones."
+            )
+        return cls(name, image_size, chosen | given, stem_stride)
 
     def describe(self) -> str:
         """One line for people."""
