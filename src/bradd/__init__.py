@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bradd.callback import Rebalance
     from bradd.commands.balance import balance
+    from bradd.commands.compare import compare
     from bradd.commands.evaluate import evaluate
     from bradd.commands.prepare import prepare
     from bradd.commands.pretrain import pretrain
@@ -55,6 +56,7 @@ COMMANDS = {
     "pretrain": "train a backbone on a folder of pictures, rebalancing them as it goes",
     "balance": "find what is under-represented in a folder, and generate variations of it",
     "evaluate": "score runs or timm checkpoints by kNN and a linear probe on labelled images",
+    "compare": "train and evaluate arms with the same seeds at one budget, and test differences",
     "prepare": "cut labelled images to a long-tailed or balanced subset, as a manifest",
     "report": "write a run's page anew",
 }
@@ -94,6 +96,7 @@ _HOMES = {
     "Uniform": "bradd.select",
     "Views": "bradd.views",
     "balance": "bradd.commands.balance",
+    "compare": "bradd.commands.compare",
     "embed": "bradd.embedding",
     "evaluate": "bradd.commands.evaluate",
     "load_backbone": "bradd.ssl",
@@ -141,6 +144,7 @@ __all__ = [
     "Uniform",
     "Views",
     "balance",
+    "compare",
     "embed",
     "evaluate",
     "load_backbone",

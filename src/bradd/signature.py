@@ -77,7 +77,8 @@ def command_parser(function: Callable[..., Any]) -> CommandParser:
 def parse(function: Callable[..., Any], arguments: list[str]) -> dict[str, Any]:
     """The function's arguments from a command line.
 
-    Beyond what jsonargparse reads: a switch without a value is on, components go by their class
+    Beyond what jsonargparse reads: a YAML file at the start is that of `--config`, a switch
+    without a value is on, components go by their class
     names in any case, a component's settings may stand alone or before its name, hyphens in the
     name of a setting are underscores, and what is given on the command line goes before what a YAML
     file says, wherever `--config` stands.
@@ -86,6 +87,8 @@ def parse(function: Callable[..., Any], arguments: list[str]) -> dict[str, Any]:
         BraddError: A setting is unknown or its value is wrong; a near name is suggested.
     """
     parser = command_parser(function)
+    if arguments and arguments[0].endswith((".yaml", ".yml")) and arguments[0][0] != "-":
+        arguments = ["--config", *arguments]
     pairs = _split_values(_switches(_underscored(arguments), parser))
     for name, value in pairs:
         if name == "--config" and value is not None:

@@ -18,25 +18,19 @@ from bradd.data import (
     SubsetImages,
     absolute_data,
     labelled_splits,
-    long_tailed,
     open_labelled,
 )
 from bradd.data.balanced import balanced, left_out
 from bradd.data.disjoint import Copies, check_disjoint
 from bradd.data.imagenet100 import refuse_validation_images
-from bradd.data.imagenet100_lt import (
-    IMAGENET100_LT,
-    check_imagenet100_lt,
-    imagenet100_long_tailed,
-)
-from bradd.data.longtail import check_shape
+from bradd.data.imagenet100_lt import IMAGENET100_LT
+from bradd.data.imbalanced import IMAGENET100_LT_PREFIX, check_imbalanced, imbalanced
 from bradd.errors import BraddError
 from bradd.files import write_errors
 
 __all__ = ["prepare"]
 
 IMAGENET100 = "imagenet100"
-IMAGENET100_LT_PREFIX = "imagenet100-lt"
 
 
 def prepare(
@@ -124,12 +118,9 @@ def _check_files(files: Mapping[str, Path]) -> None:
 
 def _check_shape(longtail: str | None, listed: Path | None) -> None:
     """Find what is misspelt before the data are opened."""
-    if longtail and longtail.startswith(IMAGENET100_LT_PREFIX):
-        check_imagenet100_lt(longtail, listed)
-        return
     if longtail:
-        check_shape(longtail)
-    if listed:
+        check_imbalanced(longtail, listed)
+    elif listed:
         raise BraddError("list is for --longtail imagenet100-lt:sdclr alone.")
 
 
@@ -153,10 +144,7 @@ def _subset(
 ) -> tuple[npt.NDArray[np.int64], Manifest]:
     if like is not None:
         return balanced(labelled, len(like.names), seed)
-    spec = str(longtail)
-    if spec.startswith(IMAGENET100_LT_PREFIX):
-        return imagenet100_long_tailed(labelled, spec, seed, listed)
-    return long_tailed(labelled, spec, seed)
+    return imbalanced(labelled, str(longtail), seed, listed)
 
 
 def _parts(

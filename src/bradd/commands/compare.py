@@ -1,0 +1,239 @@
+"""`bradd compare`: arms x seeds at one budget, with intervals and paired tests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bradd.commands.evaluate import evaluate
+from bradd.commands.pretrain import pretrain
+from bradd.comparison.arms import Arm, chosen_arms, settings_of_arm
+from bradd.comparison.check import check_runs
+from bradd.comparison.cost import estimate, say_estimate
+from bradd.comparison.measured import measure_run
+from bradd.comparison.rendering import cells, markdown, notes
+from bradd.comparison.study import Evaluation, StudyRun, do_runs
+from bradd.comparison.subsets import Source, write_subsets
+from bradd.comparison.tables import comparison_tables
+from bradd.console import console_on, say, show_table
+from bradd.data import absolute_data
+from bradd.data.imbalanced import check_imbalanced
+from bradd.errors import BraddError
+from bradd.evaluation.protocol import PROTOCOLS, ProtocolName
+from bradd.files import write_atomically, write_errors
+from bradd.run import Run
+from bradd.training import quiet_lightning
+
+__all__ = ["compare"]
+
+REFERENCES = ("none", "ood+generate")
+
+
+def compare(
+    data: str | None = None,
+    out: str | Path | None = None,
+    *,
+    longtail: str | None = None,
+    manifest: str | Path | None = None,
+    arms: list[str] | dict[str, dict[str, Any] | None] | None = None,
+    seeds: int | list[int] = 3,
+    settings: dict[str, Any] | None = None,
+    evaluate_on: str | list[str] | None = None,
+    protocol: ProtocolName = "standard",
+    references: list[str] | None = None,
+    together: bool = False,
+    dry_run: bool = False,
+) -> dict[str, Any]:
+    """Train arms with the same seeds at one budget, evaluate them, and test their differences.
+
+    `bradd compare plan.yaml` reads all this from a file. Finished runs are recognised and not done
+    again, stopped ones gone on with; several processes or machines may work on one plan at once,
+    each run is done by one of them. Writes comparison.json and comparison.md.
+
+    Args:
+        data: What is trained on, and unless told evaluated on: the name of a data set or a labelled
+            folder.
+        out: The comparison's folder; the runs lie in its runs/ARM/seed-SEED.
+        longtail: Shape of the imbalanced subset, drawn anew for each seed: exponential:100,
+            pareto:6 or imagenet100-lt:pareto.
+        manifest: Or the imbalanced subset itself, a file of bradd prepare. With neither all of the
+            data are trained on, and there are no arms balanced and readd.
+        arms: Names of standard arms (none, balanced, duplicate, augment, uniform+generate,
+            ood+generate, readd, sdclr, ts), or by name their own settings of bradd pretrain; an arm
+            of your own starts from the one that its entry like names (default: ood+generate).
+            Default: all standard ones.
+        seeds: How many (0, 1, ...), or which. A seed decides the subset, the first weights, the
+            order of the images, views and variations: arms differ in what their names say alone.
+        settings: Of bradd pretrain, for all arms.
+        evaluate_on: Labelled data that each run is evaluated on, one or several. Default: data.
+        protocol: Of the evaluation: standard, paper or sgd, see bradd evaluate.
+        references: The arms that the others are tested against. Default: none and ood+generate,
+            those of them that are compared.
+        together: Put arms of different budgets into one table, where they are marked. Default: a
+            table for each budget.
+        dry_run: Only say which runs there are, and estimate what they cost by a short calibration.
+
+    Returns:
+        What comparison.json holds: `tables` as of `comparison_tables`, and what they are of.
+
+    Raises:
+        BraddError: A setting is wrong, or a run failed; finished ones are kept.
+    """
+    if not data or not out:
+        raise BraddError("Say what to compare on, and where: --data NAME --out studies/NAME.")
+    if longtail and manifest:
+        raise BraddError("Give longtail or manifest: either says which images are trained on.")
+    if longtail:
+        check_imbalanced(longtail)
+    chosen = chosen_arms(arms)
+    numbers = list(range(seeds)) if isinstance(seeds, int) else seeds
+    if not numbers or len(set(numbers)) < len(numbers):
+        raise BraddError(f"seeds is {seeds!r}: give a number above 0, or different seeds.")
+    against = _references(references, chosen)
+    source = Source(data, longtail, Path(manifest).expanduser() if manifest else None)
+    named = [evaluate_on] if isinstance(evaluate_on, str) else evaluate_on or [data]
+    evaluation = Evaluation(
+        tuple(absolute_data(each) for each in named), f"{PROTOCOLS[protocol].describe()}, seed 0"
+    )
+    _check_source(source, chosen, evaluation)
+    folder = Path(out).expanduser()
+    with console_on():
+        runs = _runs(folder, source, chosen, numbers, settings or {})
+        one_of_each = runs[: len(chosen)]
+        resolved = check_runs(pretrain, one_of_each, generators=not dry_run)
+        if dry_run:
+            with quiet_lightning():
+                say_estimate(runs, estimate(one_of_each, resolved), evaluation)
+            return {}
+        failures = do_runs(runs, evaluation, _train, lambda run, on: _measure(run, on, protocol))
+        found = _compared(runs, evaluation, [arm.name for arm in chosen], against, together)
+        _write(found, folder, against)
+        _say(found, runs, evaluation, against, folder)
+    if failures:
+        name, why = next(iter(failures.items()))
+        raise BraddError(
+            f"{len(failures)} of {len(runs)} runs failed, the first of them {name}: {why}"
+        )
+    return found
+
+
+def _references(given: Sequence[str] | None, arms: Sequence[Arm]) -> list[str]:
+    names = [arm.name for arm in arms]
+    if given is None:
+        return [name for name in REFERENCES if name in names]
+    for name in given:
+        if name not in names:
+            raise BraddError(f"references: {name!r} is none of the arms, {', '.join(names)}.")
+    return list(given)
+
+
+def _check_source(source: Source, arms: Sequence[Arm], evaluation: Evaluation) -> None:
+    if source.cuts:
+        return
+    for arm in arms:
+        if arm.readds or arm.subset == "balanced":
+            raise BraddError(
+                f"The arm {arm.name} needs an imbalanced subset to be cut from the data: give "
+                "longtail or manifest, or name the arms without it."
+            )
+    here = absolute_data(source.data)
+    if Path(here).is_dir() and here in evaluation.data:
+        raise BraddError(
+            f"All images in {here} would be trained on, those of the test split too: give longtail "
+            "or manifest, or evaluate_on other data."
+        )
+
+
+def _runs(
+    folder: Path,
+    source: Source,
+    arms: Sequence[Arm],
+    seeds: Sequence[int],
+    shared: dict[str, Any],
+) -> list[StudyRun]:
+    """All arms with the first seed, then with the next: pairs are whole as early as possible."""
+    runs = []
+    for seed in seeds:
+        subsets = write_subsets(source, arms, seed, folder / "splits")
+        for arm in arms:
+            subset, removed = subsets.of(arm), subsets.removed
+            plain = settings_of_arm(
+                arm,
+                shared,
+                seed,
+                str(subset.resolve()) if subset else None,
+                str(removed.resolve()) if removed else None,
+            )
+            plain = {"data": absolute_data(source.data), **plain}
+            place = folder / "runs" / arm.name / f"seed-{seed}"
+            runs.append(StudyRun(arm, seed, plain, place))
+    return runs
+
+
+def _train(run: StudyRun) -> None:
+    begun = Run(run.folder).exists()
+    pretrain(out=run.folder, **run.settings, resume=begun, overwrite=not begun)
+
+
+def _measure(run: StudyRun, data: str, protocol: ProtocolName) -> None:
+    evaluate(run=run.folder, data=data, protocol=protocol)
+
+
+def _compared(
+    runs: Sequence[StudyRun],
+    evaluation: Evaluation,
+    arms: Sequence[str],
+    references: Sequence[str],
+    together: bool,
+) -> dict[str, Any]:
+    finished = [run for run in runs if run.is_finished(evaluation)]
+    measured = [measure_run(run, evaluation) for run in finished]
+    return {
+        "data": runs[0].settings["data"],
+        "evaluated_on": list(evaluation.data),
+        "protocol": evaluation.protocol,
+        "about": {run.arm.name: run.arm.about for run in runs},
+        "groups": next((one.groups for one in measured if one.groups), ""),
+        "devices": sorted({run.device() for run in finished}),
+        "finished": len(finished),
+        "runs": len(runs),
+        "tables": comparison_tables(measured, arms, references, together),
+    }
+
+
+def _write(found: dict[str, Any], folder: Path, references: Sequence[str]) -> None:
+    with write_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / "comparison.json", json.dumps(found, indent=1) + "\n")
+    lines = [
+        f"{found['finished']} of {found['runs']} runs, trained on {', '.join(found['devices'])}.",
+        f"Protocol: {found['protocol']}.",
+    ]
+    if found["groups"]:
+        lines.append(f"Groups by {found['groups']}; means of their classes' accuracies.")
+    lines += ["", *(f"- {name}: {about}" for name, about in found["about"].items())]
+    for table in found["tables"]:
+        for data in found["evaluated_on"]:
+            lines += ["", f"## Evaluated on {Path(data).name}", ""]
+            lines += [markdown(cells(table, data, references)), *notes(table)]
+    write_atomically(folder / "comparison.md", "\n".join(lines) + "\n")
+
+
+def _say(
+    found: dict[str, Any],
+    runs: Sequence[StudyRun],
+    evaluation: Evaluation,
+    references: Sequence[str],
+    folder: Path,
+) -> None:
+    for table in found["tables"]:
+        for data in evaluation.data:
+            header, *rows = cells(table, data, references)
+            show_table(f"Accuracy on {Path(data).name} in %", header, rows)
+        for line in notes(table):
+            say(line)
+    if found["finished"] < len(runs):
+        say(f"{found['finished']} of {len(runs)} runs are finished; the same command shows more.")
+    say(f"Written: {folder / 'comparison.md'} and comparison.json")

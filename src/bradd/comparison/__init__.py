@@ -1,0 +1,1 @@
+"""Comparing arms (configurations of a run) at matched budgets, over paired seeds."""
