@@ -24,12 +24,14 @@ from bradd.generate.representation_network import VelocityNetwork
 from bradd.generate.representation_sampling import sample
 from bradd.generate.representation_space import Space, fit_space
 from bradd.generate.representation_training import train
+from bradd.generate.warping import warp
 from bradd.seeds import derive_seed
 
 __all__ = ["RepresentationDiffusion"]
 
 STRENGTH_STEP = 0.1
 LOWEST_STRENGTH = 0.2
+LARGEST_WARP = 4.0
 HELD_OUT_TIMES = 4  # at which each held-out image is looked at
 
 
@@ -39,8 +41,9 @@ class RepresentationDiffusion(Generator):
     "unCLIP on your own encoder" (RCDM, Bordes et al. 2022): no outside data, no download. Trained
     by flow matching (Lipman et al. 2023) with logit-normal times (Esser et al. 2024); sampled by
     Euler steps with classifier-free guidance (Ho and Salimans 2022) from the noised anchor (SDEdit,
-    Meng et al. 2022), which keeps a rare anchor from drifting to what is frequent. Images above 64
-    pixels are diffused as an autoencoder's latents (Rombach et al. 2022).
+    Meng et al. 2022), which keeps a rare anchor from drifting to what is frequent; before, it is
+    warped, so that its variations are no copies. Images above 64 pixels are diffused as an
+    autoencoder's latents (Rombach et al. 2022).
 
     Args:
         steps: Training steps of a fit, at most.
@@ -51,6 +54,8 @@ class RepresentationDiffusion(Generator):
         channels: Channels of the U-Net's levels.
         strength: How much of the anchor is noise at the start: 1 forgets its pixels, near 0 copies
             them.
+        warp: How far the anchor is turned (8 degrees at most), stretched, shifted, and changed in
+            brightness and contrast before it is noised: 0 leaves it as it is, 2 goes twice as far.
         guidance: Weight of the embedding; 1 is none.
         sampling_steps: Euler steps from full noise; `strength` of them are taken.
         condition_dropout: Share of training images shown without their embedding.
@@ -70,6 +75,7 @@ class RepresentationDiffusion(Generator):
         average: float = 0.995,
         channels: tuple[int, ...] = (32, 64),
         strength: float = 0.7,
+        warp: float = 1.0,
         guidance: float = 2.0,
         sampling_steps: int = 10,
         condition_dropout: float = 0.1,
@@ -89,6 +95,8 @@ class RepresentationDiffusion(Generator):
                 raise BraddError(f"generator.{name} is {count}: it must be at least 1.")
         if not 0 < strength <= 1:
             raise BraddError(f"generator.strength is {strength}: it must be above 0, at most 1.")
+        if not 0 <= warp <= LARGEST_WARP:
+            raise BraddError(f"generator.warp is {warp}: it must be from 0 to {LARGEST_WARP:g}.")
         if not channels or min(channels) < 1 or learning_rate <= 0:
             raise BraddError(
                 f"generator.channels is {channels} and generator.learning_rate {learning_rate}: "
@@ -104,6 +112,7 @@ class RepresentationDiffusion(Generator):
         self.average = average
         self.channels = tuple(channels)
         self.strength = strength
+        self.warp = warp
         self.guidance = guidance
         self.sampling_steps = sampling_steps
         self.condition_dropout = condition_dropout
@@ -169,7 +178,10 @@ class RepresentationDiffusion(Generator):
         seeds: Sequence[int],
         steps: Sequence[int],
     ) -> list[Image.Image]:
-        """See `Generator.generate_closer`; a step is 0.1 less strength, down to 0.2."""
+        """See `Generator.generate_closer`; a step is 0.1 less strength, down to 0.2.
+
+        The warp is less by the same share.
+        """
         wanted = self.strength - STRENGTH_STEP * np.asarray(steps, dtype=np.float64)
         strengths = wanted.clip(min(LOWEST_STRENGTH, self.strength), 1.0)
         pictures: list[Image.Image] = []
@@ -203,7 +215,8 @@ class RepresentationDiffusion(Generator):
         """Pictures of one batch, uint8 `[B, S, S, 3]`."""
         space, network = self._fitted()
         views = np.stack([centre_view(anchor, space.image_size) for anchor in anchors])
-        clean = space.encode(torch.from_numpy(views).to(self.device))
+        starts = warp(torch.from_numpy(views), seeds, self.warp * strengths / self.strength)
+        clean = space.encode(starts.to(self.device))
         noise = torch.stack([_noise(clean.shape[1:], seed) for seed in seeds]).to(self.device)
         with self._precision():
             encoded = sample(
@@ -274,7 +287,7 @@ class RepresentationDiffusion(Generator):
         drop = (torch.rand(len(clean), generator=random) < self.condition_dropout).to(self.device)
         amount = time[:, None, None, None]
         noisy = (1 - amount) * clean + amount * noise
-        with self._precision():
+        with self._precision(training=True):
             velocity: Tensor = network(noisy, time, condition, drop)
         return nn.functional.mse_loss(velocity, noise - clean)
 
@@ -290,9 +303,15 @@ class RepresentationDiffusion(Generator):
         names = ("steps", "warm_steps", "batch_size", "learning_rate", "average", "channels")
         return {name: getattr(self, name) for name in (*names, "condition_dropout")}
 
-    def _precision(self) -> AbstractContextManager[object]:
-        on_gpu = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=on_gpu)
+    def _precision(self, training: bool = False) -> AbstractContextManager[object]:
+        """Bfloat16 where a device computes in it: half the time of a fit on CPUs with AMX."""
+        if self.device.type == "cuda":
+            fast = torch.cuda.is_bf16_supported()
+        else:
+            # Older versions of torch do not tell.
+            capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+            fast = training and bool(capabilities.get("amx_bf16"))
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=fast)
 
     def _fitted(self) -> tuple[Space, VelocityNetwork]:
         if self._space is None or self._network is None:
