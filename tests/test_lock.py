@@ -6,7 +6,7 @@ import signal
 import time
 from pathlib import Path
 
-from bradd.lock import locked
+from bradd.lock import locked, locked_if_free
 
 CONTEXT = multiprocessing.get_context("fork")
 
@@ -48,4 +48,22 @@ def test_a_killed_process_locks_nobody_out(tmp_path: Path) -> None:
     process.join(30)
     with locked(path):
         pass
+    assert os.listdir(tmp_path) == ["held"]
+
+
+def test_who_will_not_wait_is_told_that_another_holds_the_lock(tmp_path: Path) -> None:
+    path, held = tmp_path / "run", tmp_path / "held"
+    with locked_if_free(path) as free:
+        assert free
+    process = CONTEXT.Process(target=hold, args=(path, held))
+    process.start()
+    while not held.exists():
+        time.sleep(0.001)
+    with locked_if_free(path) as free:
+        assert not free
+    assert (tmp_path / ".run.lock").exists()
+    process.kill()
+    process.join(30)
+    with locked_if_free(path) as free:
+        assert free
     assert os.listdir(tmp_path) == ["held"]

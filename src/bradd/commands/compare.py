@@ -13,7 +13,7 @@ from bradd.comparison.arms import Arm, chosen_arms, settings_of_arm
 from bradd.comparison.check import check_runs
 from bradd.comparison.cost import estimate, say_estimate
 from bradd.comparison.measured import measure_run
-from bradd.comparison.rendering import cells, markdown, notes
+from bradd.comparison.rendering import contrast_cells, markdown, notes, score_cells
 from bradd.comparison.study import Evaluation, StudyRun, do_runs
 from bradd.comparison.subsets import Source, write_subsets
 from bradd.comparison.tables import comparison_tables
@@ -168,7 +168,8 @@ def _runs(
             )
             plain = {"data": absolute_data(source.data), **plain}
             place = folder / "runs" / arm.name / f"seed-{seed}"
-            runs.append(StudyRun(arm, seed, plain, place))
+            groups_by = str(subsets.imbalanced) if subsets.imbalanced else None
+            runs.append(StudyRun(arm, seed, plain, place, groups_by))
     return runs
 
 
@@ -178,7 +179,13 @@ def _train(run: StudyRun) -> None:
 
 
 def _measure(run: StudyRun, data: str, protocol: ProtocolName) -> None:
-    evaluate(run=run.folder, data=data, protocol=protocol)
+    evaluate(
+        run=run.folder,
+        data=data,
+        protocol=protocol,
+        labels=run.groups_by if data == run.settings["data"] else None,
+        num_workers=run.settings.get("num_workers", 2),
+    )
 
 
 def _compared(
@@ -217,7 +224,8 @@ def _write(found: dict[str, Any], folder: Path, references: Sequence[str]) -> No
     for table in found["tables"]:
         for data in found["evaluated_on"]:
             lines += ["", f"## Evaluated on {Path(data).name}", ""]
-            lines += [markdown(cells(table, data, references)), *notes(table)]
+            lines += [markdown(score_cells(table, data))]
+            lines += [markdown(contrast_cells(table, data, references)), *notes(table)]
     write_atomically(folder / "comparison.md", "\n".join(lines) + "\n")
 
 
@@ -230,8 +238,11 @@ def _say(
 ) -> None:
     for table in found["tables"]:
         for data in evaluation.data:
-            header, *rows = cells(table, data, references)
-            show_table(f"Accuracy on {Path(data).name} in %", header, rows)
+            name = Path(data).name
+            header, *rows = score_cells(table, data)
+            show_table(f"Accuracy on {name} in %", header, rows)
+            header, *rows = contrast_cells(table, data, references)
+            show_table(f"Differences on {name} in points", header, rows)
         for line in notes(table):
             say(line)
     if found["finished"] < len(runs):

@@ -7,13 +7,46 @@ from typing import Any
 
 from bradd.comparison.measured import GROUPS, SCORES
 
-__all__ = ["cells", "markdown", "notes"]
+__all__ = ["contrast_cells", "markdown", "notes", "score_cells"]
 
 MARK = "*"
 
 
-def cells(table: dict[str, Any], data: str, references: Sequence[str]) -> list[list[str]]:
-    """The rows of a table as text, the header first.
+def score_cells(table: dict[str, Any], data: str) -> list[list[str]]:
+    """Accuracies of the arms, and what they cost, as text; the header first.
+
+    Args:
+        table: One of `comparison_tables`.
+        data: Which of the data sets it is about.
+    """
+    rows = table["rows"]
+    wanted = [(score, "all") for score in SCORES.values()]
+    wanted += [
+        (score, group)
+        for score in SCORES.values()
+        for group in GROUPS
+        if any(group in row["scores"][data][score] for row in rows)
+    ]
+    header = ["arm", "runs"]
+    header += [score if group == "all" else f"{score}: {group}" for score, group in wanted]
+    header += ["variations", "external data", "minutes", "GPU-hours"]
+    lines = [header]
+    for row in rows:
+        scores = row["scores"][data]
+        line = [_name(row, table), str(len(row["seeds"]))]
+        line += [_score(scores[score].get(group)) for score, group in wanted]
+        line += [
+            f"{row['variations']:.0f}",
+            "yes" if row["external_data"] else "no",
+            f"{row['seconds'] / 60:.1f}",
+            f"{row['gpu_hours']:.2f}",
+        ]
+        lines.append(line)
+    return lines
+
+
+def contrast_cells(table: dict[str, Any], data: str, references: Sequence[str]) -> list[list[str]]:
+    """Differences of the arms to the reference arms as text; the header first.
 
     Args:
         table: One of `comparison_tables`.
@@ -21,35 +54,20 @@ def cells(table: dict[str, Any], data: str, references: Sequence[str]) -> list[l
         references: The arms that the others are compared with.
     """
     rows = table["rows"]
-    groups = [group for group in GROUPS if any(_has(row, data, "linear", group) for row in rows)]
-    wanted = [(score, "all") for score in SCORES.values()]
-    wanted += [(score, group) for score in SCORES.values() for group in groups]
-    compared = [(r, score) for r in references for score in SCORES.values()]
-    compared = [(r, score) for r, score in compared if any(r in row["contrasts"] for row in rows)]
-    header = ["arm", "runs"]
-    header += [score if group == "all" else f"{score}: {group}" for score, group in wanted]
-    header += [f"{score} - {reference}" for reference, score in compared]
-    header += ["variations", "external data", "minutes"]
-    on_gpu = any(row["gpu_hours"] for row in rows)
-    header += ["GPU-hours"] if on_gpu else []
-    lines = [header]
-    several = len(table["budgets"]) > 1
+    compared = [
+        (reference, score)
+        for reference in references
+        for score in SCORES.values()
+        if any(reference in row["contrasts"] for row in rows)
+    ]
+    lines = [["arm", *(f"{score} - {reference}" for reference, score in compared)]]
     for row in rows:
-        line = [row["arm"], str(len(row["seeds"]))]
-        line += [_score(row["scores"][data][score].get(group)) for score, group in wanted]
-        line += [
-            _contrast(row["contrasts"].get(reference, {}).get(data, {}).get(score))
+        contrasts = row["contrasts"]
+        cells = [
+            _contrast(contrasts.get(reference, {}).get(data, {}).get(score))
             for reference, score in compared
         ]
-        line += [
-            f"{row['variations']:.0f}",
-            "yes" if row["external_data"] else "no",
-            f"{row['seconds'] / 60:.1f}",
-        ]
-        line += [f"{row['gpu_hours']:.2f}"] if on_gpu else []
-        if several and row["budget"] != table["budgets"][0]:
-            line[0] += MARK
-        lines.append(line)
+        lines.append([_name(row, table), *cells])
     return lines
 
 
@@ -81,8 +99,9 @@ def notes(table: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _has(row: dict[str, Any], data: str, score: str, group: str) -> bool:
-    return group in row["scores"][data][score]
+def _name(row: dict[str, Any], table: dict[str, Any]) -> str:
+    """The arm's, marked if its budget is not the table's first."""
+    return f"{row['arm']}{MARK if row['budget'] != table['budgets'][0] else ''}"
 
 
 def _score(summary: dict[str, Any] | None) -> str:

@@ -51,12 +51,15 @@ class StudyRun:
         seed: The seed.
         settings: Of `bradd pretrain`, plain.
         folder: Of the run.
+        groups_by: The manifest whose counts say which classes have many images and which few; the
+            same for all arms, whatever they are trained on. None: no groups.
     """
 
     arm: Arm
     seed: int
     settings: dict[str, Any]
     folder: Path
+    groups_by: str | None = None
 
     @property
     def name(self) -> str:
