@@ -30,7 +30,7 @@ def test_help_and_import_load_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, text=True, check=True)
     assert json.loads(done.stderr) == [0, []]
     for command, summary in bradd.COMMANDS.items():
-        assert f"{command:8}  {summary}" in done.stdout
+        assert f"{command:9}  {summary}" in done.stdout
 
 
 def test_every_public_name_can_be_imported() -> None:

@@ -73,6 +73,17 @@ def test_plain_values_have_the_types_of_the_signature() -> None:
     assert type(found["cycles"]) is int
 
 
+def test_a_value_at_the_start_is_the_first_argument_or_a_file_of_settings(tmp_path: Path) -> None:
+    assert given_by("photos", "--cycles=3") == {"data": "photos", "cycles": 3}
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("cycles: 3\nseed: 1\n")
+    assert given_by(str(plan), "--seed=2") == {"cycles": 3, "seed": 2}
+    assert (
+        mistake("none.yaml")
+        == "The settings in none.yaml cannot be read: No such file or directory."
+    )
+
+
 def test_a_switch_needs_no_value() -> None:
     assert given_by("--resume") == {"resume": True}
     assert given_by("--overwrite", "--out=x") == {"overwrite": True, "out": "x"}
@@ -247,7 +258,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         (["--selector.draws=0"], "selector.draws is 0: it must be at least 1."),
         (["--views.blur=2"], "views: blur is 2.0; it must be a probability, 0 to 1"),
         (["--cycles"], "bradd pretrain: argument --cycles: expected one argument."),
-        (["photos"], "bradd pretrain has no setting 'photos'."),
+        (["--cycles=2", "photos"], "bradd pretrain has no setting 'photos'."),
         (["--selector=nowhere.Class"], "selector: No module named 'nowhere'."),
     ],
 )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bradd.commands.prepare import prepare
     from bradd.commands.pretrain import pretrain
     from bradd.commands.report import report
+    from bradd.commands.reproduce import reproduce
     from bradd.embedding import Encoder, embed
     from bradd.errors import BraddError
     from bradd.generate import (
@@ -57,6 +58,7 @@ COMMANDS = {
     "balance": "find what is under-represented in a folder, and generate variations of it",
     "evaluate": "score runs or timm checkpoints by kNN and a linear probe on labelled images",
     "compare": "train and evaluate arms with the same seeds at one budget, and test differences",
+    "reproduce": "do one of the paper's experiments, its figures beside ours",
     "prepare": "cut labelled images to a long-tailed or balanced subset, as a manifest",
     "report": "write a run's page anew",
 }
@@ -105,6 +107,7 @@ _HOMES = {
     "rank": "bradd.ranking",
     "rebalance": "bradd.rebalancing",
     "report": "bradd.commands.report",
+    "reproduce": "bradd.commands.reproduce",
     "top_outliers": "bradd.select",
     "write_ranking": "bradd.ranking_folder",
 }
@@ -153,6 +156,7 @@ __all__ = [
     "rank",
     "rebalance",
     "report",
+    "reproduce",
     "top_outliers",
     "write_ranking",
 ]

@@ -77,8 +77,8 @@ def command_parser(function: Callable[..., Any]) -> CommandParser:
 def parse(function: Callable[..., Any], arguments: list[str]) -> dict[str, Any]:
     """The function's arguments from a command line.
 
-    Beyond what jsonargparse reads: a YAML file at the start is that of `--config`, a switch
-    without a value is on, components go by their class
+    Beyond what jsonargparse reads: a value at the start is the first argument's, or a YAML file
+    that of `--config`, a switch without a value is on, components go by their class
     names in any case, a component's settings may stand alone or before its name, hyphens in the
     name of a setting are underscores, and what is given on the command line goes before what a YAML
     file says, wherever `--config` stands.
@@ -87,8 +87,10 @@ def parse(function: Callable[..., Any], arguments: list[str]) -> dict[str, Any]:
         BraddError: A setting is unknown or its value is wrong; a near name is suggested.
     """
     parser = command_parser(function)
-    if arguments and arguments[0].endswith((".yaml", ".yml")) and arguments[0][0] != "-":
-        arguments = ["--config", *arguments]
+    if arguments and not arguments[0].startswith("-"):
+        in_file = arguments[0].endswith((".yaml", ".yml"))
+        first = "config" if in_file else next(iter(inspect.signature(function).parameters))
+        arguments = [f"--{first}={arguments[0]}", *arguments[1:]]
     pairs = _split_values(_switches(_underscored(arguments), parser))
     for name, value in pairs:
         if name == "--config" and value is not None:

@@ -74,7 +74,7 @@ class RepresentationDiffusion(Generator):
         learning_rate: float = 4e-3,
         average: float = 0.995,
         channels: tuple[int, ...] = (32, 64),
-        strength: float = 0.7,
+        strength: float = 0.5,
         warp: float = 1.0,
         guidance: float = 2.0,
         sampling_steps: int = 10,
