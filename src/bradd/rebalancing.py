@@ -20,7 +20,7 @@ from bradd.component import describe, settings_of
 from bradd.console import say
 from bradd.embedding import Encoder, embed
 from bradd.errors import BraddError
-from bradd.generate import Acceptance
+from bradd.generate import Acceptance, Generator
 from bradd.ledger_table import Variation
 from bradd.pool import Pool
 from bradd.round_settings import RoundSettings, check_round
@@ -62,6 +62,7 @@ def rebalance(pool: Pool, encoder: Encoder, cycle: int, settings: RoundSettings)
         )
     device = next(encoder.backbone.parameters()).device
     settings.selector.device = settings.generator.device = device
+    _pin(pool, settings.generator)
     key = _key(pool, encoder, cycle, settings)
     writer = RoundWriter(pool.ledger, cycle, key)
     clock = Clock()
@@ -136,6 +137,15 @@ def _key(pool: Pool, encoder: Encoder, cycle: int, settings: RoundSettings) -> d
         "variations": hashlib.sha256("".join(variations).encode()).hexdigest(),
         "settings": plain,
     }
+
+
+def _pin(pool: Pool, generator: Generator) -> None:
+    """Have all rounds made by the same weights, where they are not learnt in each."""
+    committed = pool.ledger.committed()
+    if committed:
+        before = pool.ledger.summary(committed[-1])
+        if before["generator"] == describe(generator):
+            generator.pin(before["generator_revision"])
 
 
 def _acceptance(

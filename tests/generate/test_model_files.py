@@ -136,3 +136,27 @@ def test_damaged_weights_are_said(unclip_folder: Path, tmp_path: Path) -> None:
     weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     assert "could not be loaded" in refused(StableUnCLIP(str(folder)))
+
+
+def test_a_pinned_model_is_fetched_at_the_commit_that_was_used(
+    unclip_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hub has another one by now."""
+    newest, used = "f" * 40, COMMIT
+    for commit in (newest, used):
+        copied(unclip_folder, tmp_path / "snapshots" / commit)
+    asked: list[str | None] = []
+
+    def download(name: str, revision: str | None, **_: Any) -> Path:
+        asked.append(revision)
+        return tmp_path / "snapshots" / (revision or newest)
+
+    import diffusers
+
+    monkeypatch.setattr(diffusers.DiffusionPipeline, "download", download)
+    model = StableUnCLIP("somebody/model")
+    assert model.revision() == newest
+    model.pin(used)
+    assert model.revision() == used
+    model.pin(used)
+    assert asked == [None, used]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+import pytest
 import torch
 from PIL import Image
 
 from bradd.commands.pretrain import pretrain
 from bradd.embedding import Encoder
+from bradd.errors import BraddError
 from bradd.generate import StableUnCLIP
 from bradd.ledger import Ledger
 from bradd.pool import Pool
@@ -83,3 +86,25 @@ def test_training_goes_on_with_what_was_accepted(
     assert [row.accepted for row in rows] == [not row.reason for row in rows]
     assert (run / "backbone.safetensors").exists()
     assert str(unclip_folder) in (run / "config.yaml").read_text()
+
+
+def test_later_rounds_use_the_weights_of_the_first(
+    unclip_folder: Path, folder: Path, tmp_path: Path, encoder: Encoder
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(unclip_folder, model)
+    pool = Pool(folder, tmp_path / "run")
+
+    def rounds(cycle: int) -> None:
+        settings = RoundSettings(KNNDistance(3), generator(model), n_anchors=2, n_variations=1)
+        rebalance(pool, encoder, cycle, settings)
+
+    rounds(1)
+    rounds(2)
+    weights = model / "unet" / "diffusion_pytorch_model.safetensors"
+    changed = bytearray(weights.read_bytes())
+    changed[-1] ^= 1
+    weights.write_bytes(changed)
+    with pytest.raises(BraddError, match="are not those that earlier rounds of this run used"):
+        rounds(3)
+    assert pool.ledger.committed() == [1, 2]

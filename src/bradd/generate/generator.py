@@ -101,6 +101,16 @@ class Generator(ABC):
         del steps
         return self.generate(anchors, embeddings, seeds)
 
+    def pin(self, revision: str) -> None:  # noqa: B027, most learn their weights anew
+        """Use the weights that earlier rounds of the run used.
+
+        Args:
+            revision: What `revision` said then.
+
+        Raises:
+            BraddError: They cannot be had any more.
+        """
+
     def revision(self) -> str:
         """Which weights make the pictures; empty where there are none."""
         return ""

@@ -10,11 +10,13 @@ from PIL import Image
 from torch import Tensor
 
 from bradd.errors import BraddError
-from bradd.generate.model_files import ModelFiles, model_files, require_packages
+from bradd.generate.model_files import ModelFiles, is_folder, model_files, require_packages
 from bradd.generate.pipelines import Precision
 from bradd.generate.pretrained import PretrainedGenerator
 
 __all__ = ["IPAdapter"]
+
+WITH = " with "  # between the revisions of model and adapter
 
 SCALE_STEP = 0.1
 
@@ -83,6 +85,7 @@ class IPAdapter(PretrainedGenerator):
         self.scale = scale
         self.prompt = prompt
         self._adapter_files: ModelFiles | None = None
+        self._pinned_adapter: str | None = None
         self._embed: Any = None
         self._embeddings: Any = None
 
@@ -91,9 +94,22 @@ class IPAdapter(PretrainedGenerator):
         super().check()
         self.adapter_files()
 
+    def pin(self, revision: str) -> None:
+        """See `PretrainedGenerator.pin`."""
+        model, _, adapter = revision.partition(WITH)
+        super().pin(model)
+        if is_folder(self.adapter):
+            if self.adapter_files().revision != adapter:
+                raise BraddError(
+                    f"generator.adapter: the files in {self.adapter} are not those that earlier "
+                    "rounds of this run used. Put them back, or start another run."
+                )
+        else:
+            self._adapter_files, self._pinned_adapter = None, adapter
+
     def revision(self) -> str:
         """Of the model and of the adapter."""
-        return f"{super().revision()} with {self.adapter_files().revision}"
+        return f"{super().revision()}{WITH}{self.adapter_files().revision}"
 
     def adapter_files(self) -> ModelFiles:
         """The adapter's files; of its repository only those of this adapter are fetched."""
@@ -108,7 +124,8 @@ class IPAdapter(PretrainedGenerator):
                 found: str = snapshot_download(name, revision=revision, allow_patterns=patterns)
                 return found
 
-            files = model_files(self.adapter, self.adapter_revision, "generator.adapter", download)
+            commit = self.adapter_revision or self._pinned_adapter
+            files = model_files(self.adapter, commit, "generator.adapter", download)
             weights = files.folder / self.adapter_folder / self.adapter_file
             if not weights.is_file():
                 raise BraddError(f"generator.adapter: {self.adapter} holds no {weights}.")

@@ -15,7 +15,7 @@ import yaml
 
 from bradd.errors import BraddError
 
-__all__ = ["ModelFiles", "first_line", "model_files", "quiet", "require_packages"]
+__all__ = ["ModelFiles", "first_line", "is_folder", "model_files", "quiet", "require_packages"]
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def model_files(
         BraddError: There is no such folder, or the files cannot be had.
     """
     local = Path(name).expanduser()
-    if local.is_dir():
+    if is_folder(name):
         if revision is not None:
             raise BraddError(
                 f"{setting} is the folder {name}, which has no revisions: leave out {revision!r}."
@@ -77,6 +77,11 @@ def model_files(
             "choose --generator RepresentationDiffusion, which needs none."
         ) from error
     return ModelFiles(folder, folder.name, _licence(_model_card(name, folder)))
+
+
+def is_folder(name: str) -> bool:
+    """Whether a model's name is that of a folder rather than of a repository."""
+    return Path(name).expanduser().is_dir()
 
 
 def require_packages() -> None:

@@ -19,6 +19,7 @@ from bradd.generate.generator import Generator
 from bradd.generate.model_files import (
     ModelFiles,
     first_line,
+    is_folder,
     model_files,
     quiet,
     require_packages,
@@ -106,6 +107,7 @@ class PretrainedGenerator(Generator):
         self.compile = compile
         self.channels_last = channels_last
         self._files: ModelFiles | None = None
+        self._pinned: str | None = None
         self._pipeline: Any = None
         self._pipeline_device: torch.device | None = None
 
@@ -151,11 +153,24 @@ class PretrainedGenerator(Generator):
                 )
                 return found
 
-            files = model_files(self.model, self.model_revision, "generator.model", download)
+            wanted = self.model_revision or self._pinned
+            files = model_files(self.model, wanted, "generator.model", download)
             check_parts(self.model, files.folder, self.parts, type(self).__name__)
             self.licence = files.licence or self.licence
             self._files = files
         return self._files
+
+    def pin(self, revision: str) -> None:
+        """See `Generator.pin`; a hub's repository may have newer ones by now."""
+        if is_folder(self.model):
+            if self.revision() != revision:
+                raise BraddError(
+                    f"generator.model: the files in {self.model} are not those that earlier rounds "
+                    "of this run used. Put them back, or start another run."
+                )
+        elif self._files is None or self._files.revision != revision:
+            self._files = self._pipeline = None
+            self._pinned = revision
 
     def revision(self) -> str:
         """The commit of the hub's repository, or a hash of the folder's weights and configs."""

@@ -28,8 +28,9 @@ class StableUnCLIP(PretrainedGenerator):
         model: A repository of the Hugging Face hub, or a folder. The default is a copy of Stability
             AI's, which is no longer on the hub; `sd2-community/stable-diffusion-2-1-unclip-small`
             is its smaller sister.
-        model_revision: A commit, tag or branch of the repository. Default: its newest commit. What
-            was used stands in the ledger; name it here to pin it.
+        model_revision: A commit, tag or branch of the repository. Default: its newest commit, and
+            in later rounds of a run that of the first. It stands in the ledger; name it here to
+            use it in other runs.
         steps: Denoising steps.
         guidance: Weight of classifier-free guidance; 1 or less is none, at half the cost.
         noise_level: Noise on the embedding, as a step of its schedule from 0 to 999. The signal
