@@ -59,5 +59,7 @@ def test_a_manifest_is_the_subset_of_every_seed(tmp_path: Path) -> None:
 
 def test_manifests_of_something_else_are_refused(tmp_path: Path) -> None:
     write_subsets(Source("digits", "exponential:20"), ARMS, 0, tmp_path)
-    with pytest.raises(BraddError, match=r"exponential:20 of digits, but .* of exponential:10"):
+    with pytest.raises(
+        BraddError, match=r"exponential:20 of digits, but .* of exponential:10 of digits"
+    ):
         write_subsets(Source("digits", "exponential:10"), ARMS, 0, tmp_path)

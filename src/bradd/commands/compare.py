@@ -23,6 +23,7 @@ from bradd.data.imbalanced import check_imbalanced
 from bradd.errors import BraddError
 from bradd.evaluation.protocol import PROTOCOLS, ProtocolName
 from bradd.files import write_atomically, write_errors
+from bradd.lock import locked
 from bradd.run import Run
 from bradd.training import quiet_lightning
 
@@ -100,6 +101,8 @@ def compare(
     _check_source(source, chosen, evaluation)
     folder = Path(out).expanduser()
     with console_on():
+        with write_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         runs = _runs(folder, source, chosen, numbers, settings or {})
         one_of_each = runs[: len(chosen)]
         resolved = check_runs(pretrain, one_of_each, generators=not dry_run)
@@ -108,8 +111,9 @@ def compare(
                 say_estimate(runs, estimate(one_of_each, resolved), evaluation)
             return {}
         failures = do_runs(runs, evaluation, _train, lambda run, on: _measure(run, on, protocol))
-        found = _compared(runs, evaluation, [arm.name for arm in chosen], against, together)
-        _write(found, folder, against)
+        with locked(folder / "comparison"):  # processes that share the plan may end together
+            found = _compared(runs, evaluation, [arm.name for arm in chosen], against, together)
+            _write(found, folder, against)
         _say(found, runs, evaluation, against, folder)
     if failures:
         name, why = next(iter(failures.items()))
@@ -211,8 +215,6 @@ def _compared(
 
 
 def _write(found: dict[str, Any], folder: Path, references: Sequence[str]) -> None:
-    with write_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "comparison.json", json.dumps(found, indent=1) + "\n")
     lines = [
         f"{found['finished']} of {found['runs']} runs, trained on {', '.join(found['devices'])}.",

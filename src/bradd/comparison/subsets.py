@@ -121,9 +121,15 @@ def _imbalanced(source: Source, labelled: LabelledImages, seed: int) -> tuple[np
 def _check_same(source: Source, path: Path) -> None:
     """What lies there may be of an earlier comparison, of another data set or shape."""
     there = Manifest.read(path)
-    wanted = source.longtail or Manifest.read(Path(str(source.manifest))).spec
-    if (there.data, there.spec) != (absolute_data(source.data), wanted):
+    same = there.data == absolute_data(source.data)
+    if source.manifest is None:
+        wanted = f"{source.longtail} of {source.data}"
+        same = same and there.spec == source.longtail
+    else:
+        wanted = str(source.manifest)
+        same = same and there.checksum == Manifest.read(source.manifest).checksum
+    if not same:
         raise BraddError(
-            f"{path} is {there.describe()} of {there.data}, but this comparison is of {wanted} of "
-            f"{source.data}: choose another out."
+            f"{path} is the {there.describe()} of {there.data}, but this comparison is of "
+            f"{wanted}: choose another out."
         )
