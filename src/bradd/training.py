@@ -27,7 +27,7 @@ from bradd.ssl.pretraining import Pretraining
 from bradd.trainer import EpochMetrics, SaveLast, TrainingProgress, training_loader
 from bradd.views.cache import cache_shape
 
-__all__ = ["build_module", "fit", "kept_shape", "quiet_lightning"]
+__all__ = ["build_module", "fit", "kept_shape", "quiet_lightning", "steps_of_cycles"]
 
 
 def kept_shape(settings: Settings, training_set: TrainingSet) -> tuple[int, int] | None:
@@ -59,14 +59,19 @@ def build_module(
         return _pretraining(backbone, settings, images)
 
 
-def _pretraining(backbone: nn.Module, settings: Settings, images: int) -> Pretraining:
+def steps_of_cycles(settings: Settings, images: int) -> list[int]:
+    """Training steps of an epoch in each cycle."""
     variations = settings.n_anchors * settings.n_variations
-    samples = []
+    steps = []
     for cycle in range(1, settings.cycles + 1):
         rounds = max(0, cycle - settings.first_round)  # that were done before this cycle
         grown = variations * rounds if settings.epoch_length == "grown" else 0
-        samples.append(images + grown)
-    steps = [count // settings.batch_size for count in samples]
+        steps.append((images + grown) // settings.batch_size)
+    return steps
+
+
+def _pretraining(backbone: nn.Module, settings: Settings, images: int) -> Pretraining:
+    steps = steps_of_cycles(settings, images)
     return Pretraining(
         backbone,
         settings.method,

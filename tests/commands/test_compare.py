@@ -13,6 +13,7 @@ from bradd import compare
 from bradd.cli import main
 from bradd.commands import compare as command
 from bradd.errors import BraddError
+from bradd.presets import Facts
 from bradd.run import Run
 from killable import SETTINGS
 from samples import picture
@@ -65,7 +66,8 @@ def test_arms_that_differ_in_name_alone_have_the_same_results(
     assert same["scores"] == none["scores"]
     contrast = same["contrasts"]["none"][found["evaluated_on"][0]]
     for score in ("kNN", "linear"):
-        assert (contrast[score]["difference"], contrast[score]["p_corrected"]) == (0.0, 1.0)
+        assert contrast[score]["all"]["difference"] == 0.0
+        assert contrast[score]["all"]["p_corrected"] == 1.0
     runs = plan.parent / "study/runs"
     for seed in (0, 1):
         folders = [Run(runs / name / f"seed-{seed}") for name in ("none", "the-same")]
@@ -132,6 +134,59 @@ def test_a_dry_run_estimates_and_leaves_no_run(
     assert not (out / "runs").exists()
 
 
+def test_a_dry_run_of_more_anchors_than_are_timed(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    generator = {"class_path": "RepresentationDiffusion", "init_args": {"channels": [8]}}
+    settings = {**SHARED, "n_anchors": 30, "generator": generator}
+    out = tmp_path / "study"
+    assert (
+        compare(
+            str(photos),
+            out,
+            longtail="exponential:3",
+            arms={"none": None, "ood+generate": None, "longer": {"like": "none", "cycles": 3}},
+            seeds=1,
+            settings=settings,
+            dry_run=True,
+        )
+        == {}
+    )
+    said = capsys.readouterr().out
+    assert "hours on this machine" in said
+    assert "longer: 120 training samples a run" in said
+    assert "The arms' budgets differ" in said
+
+
+def test_what_is_chosen_for_a_machine_is_chosen_once(
+    found: dict[str, Any], plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another machine, which would take another batch, does the rest as the first one did."""
+    settings = {
+        **yaml.safe_load(plan.read_text()),
+        "out": str(tmp_path / "study"),
+        "arms": ["none"],
+    }
+    del settings["settings"]["batch_size"]
+    compare(**{**settings, "seeds": [0]})
+    file = tmp_path / "study/arms/none.json"
+    chosen = json.loads(file.read_text())["settings"]["batch_size"]
+    monkeypatch.setattr("bradd.presets.Facts.of_machine", classmethod(_larger_machine))
+    compare(**{**settings, "seeds": [1]})
+    config = Run(tmp_path / "study/runs/none/seed-1").read_config()
+    assert config["batch_size"] == chosen == 5
+    changed = {**settings, "settings": {**settings["settings"], "learning_rate": 0.1}}
+    with pytest.raises(
+        BraddError, match=r"The arm none: learning_rate was None when its first run"
+    ):
+        compare(**changed)
+    compare(**{**settings, "settings": {**settings["settings"], "num_workers": 1}})
+
+
+def _larger_machine(cls: type[Facts], images: int, shorter_side: int) -> Facts:
+    return cls(8 * images, shorter_side, cuda=False, cores=2)
+
+
 def refused(**settings: Any) -> str:
     with pytest.raises(BraddError) as caught:
         compare(**{"arms": ["none"], "settings": SHARED, **settings})
@@ -146,12 +201,15 @@ def test_wrong_plans_are_refused_before_any_run(photos: Path, tmp_path: Path) ->
     assert "seeds is 0" in refused(**some, seeds=0)
     assert "seeds is [1, 1]" in refused(**some, seeds=[1, 1])
     assert "references: 'bradd' is none of the arms, none" in refused(**some, references=["bradd"])
-    assert "The arm none: settings: out is the comparison's own" in refused(
-        **some, settings={"out": "x"}
-    )
+    for name in ("out", "data", "seed", "manifest"):
+        assert f"settings: {name} is the comparison's own" in refused(**some, settings={name: "1"})
+    assert "The arm x: seed is the comparison's own" in refused(**some, arms={"x": {"seed": 1}})
     message = refused(**some, settings={**SHARED, "learning_rat": 1})
-    assert message.startswith("The arm none: ")
+    assert message.startswith("settings: ")
     assert "learning_rate" in message
+    message = refused(**some, settings={**SHARED, "backbone_kwargs": {"chanels": [4, 4, 8, 8]}})
+    assert "The arm none: timm cannot build resnet18, chanels=" in message
+    assert "Did you mean 'flowers'?" in refused(**some, evaluate_on="flowrs")
     message = refused(**some, arms={"none": None, "x": {"n_anchors": 1000}})
     assert "The arm x: n_anchors is 1000, but there are 40 images" in message
     many = {**SHARED, "cycles": 3, "n_anchors": 12}

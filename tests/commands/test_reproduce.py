@@ -9,6 +9,7 @@ import pytest
 
 from bradd import reproduce
 from bradd.cli import main
+from bradd.commands.reproduce import CIFAR10_CLASSES, _known_as
 from bradd.errors import BraddError
 from killable import SETTINGS
 from samples import picture
@@ -28,7 +29,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("data") / "photos"
     for number in range(72):
         split = "train" if number < 60 else "test"
-        path = root / split / ("frequent" if number % 2 else "rare") / f"{number:02d}.png"
+        path = root / split / ("bird" if number % 2 else "cat") / f"{number:02d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         picture(number).save(path)
     return root
@@ -56,14 +57,25 @@ def test_table_1(
     assert ("bradd*" in said) is not matched
     assert "Comparison to balanced and imbalanced baselines" in said
     text = (out / "table1.md").read_text()
-    assert "| bradd | cifar10 |" in text
-    assert "64.00" in text
+    assert "| bradd | photos |" in text
+    assert "64.00" not in text  # these are no pictures that the paper evaluated on
+    assert list(table["rows"][2]["contrasts"]) == ["imbalanced"]
 
 
 def _manifest(photos: Path, folder: Path) -> Path:
     from bradd import prepare
 
     return prepare(photos, folder / "lt.json", longtail="exponential:3")
+
+
+def test_a_folder_of_cifar10_is_known(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        for name in CIFAR10_CLASSES:
+            path = tmp_path / "mine" / split / name / "0.png"
+            path.parent.mkdir(parents=True)
+            picture(0).save(path)
+    assert _known_as(str(tmp_path / "mine")) == "cifar10"
+    assert _known_as("flowers") == "flowers"
 
 
 def test_what_is_missing_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

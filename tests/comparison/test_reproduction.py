@@ -8,8 +8,9 @@ import pytest
 
 from bradd.commands.compare import compare
 from bradd.commands.pretrain import pretrain
-from bradd.comparison.arms import chosen_arms, settings_of_arm
+from bradd.comparison.arms import chosen_arms, settings_of_arm, settings_of_seed
 from bradd.comparison.reproduction import PLANS, TableName, beside_the_paper, paper_figures
+from bradd.comparison.settled import plain_settings
 from bradd.presets import Facts, Settings, resolve
 from bradd.signature import checked
 
@@ -19,8 +20,10 @@ FACTS = Facts(images=12_912, shorter_side=256, cuda=True, cores=16)
 def resolved(table: TableName, scale: str) -> dict[str, Settings]:
     plan = PLANS[table].comparison(scale)  # type: ignore[arg-type]
     found = {}
+    shared = plain_settings(pretrain, plan["settings"], "settings")
     for arm in chosen_arms(plan["arms"]):
-        settings = settings_of_arm(arm, plan["settings"], 0, None, "removed.json")
+        settings = settings_of_arm(arm, shared)
+        settings |= settings_of_seed(0, None, "removed.json" if arm.readds else None)
         found[arm.name] = resolve(checked(pretrain, settings), FACTS)
     return found
 
@@ -30,6 +33,7 @@ def resolved(table: TableName, scale: str) -> dict[str, Settings]:
 def test_every_plan_is_a_comparison_that_can_be_done(table: TableName, scale: str) -> None:
     plan = PLANS[table].comparison(scale)  # type: ignore[arg-type]
     assert set(plan) <= set(inspect.signature(compare).parameters)
+    assert set(plan["references"]) <= set(plan["arms"])
     for settings in resolved(table, scale).values():
         assert settings.preset == "paper"
         assert settings.epochs == (500 if table == "table2" else 100)

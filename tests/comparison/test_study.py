@@ -14,6 +14,7 @@ from bradd.comparison.arms import STANDARD_ARMS
 from bradd.comparison.study import Evaluation, StudyRun, do_runs, results_of, seconds_trained
 from bradd.errors import BraddError
 from bradd.evaluation.results import add_result
+from bradd.lock import locked_if_free
 from bradd.run import Run
 
 CONTEXT = multiprocessing.get_context("fork")
@@ -49,7 +50,7 @@ def test_every_run_is_done_once(tmp_path: Path) -> None:
         assert set(results_of(run, EVALUATION)) == set(EVALUATION.data)
         facts = json.loads(run.folder.with_suffix(".json").read_text())
         assert (facts["arm"], facts["seed"]) == (run.arm.name, run.seed)
-        assert (facts["settings"], facts["device"]) == ({"cycles": 1}, run.device())
+        assert facts["devices"] == run.devices() == ["cpu"]
     assert not list(tmp_path.rglob(".*"))
 
 
@@ -77,24 +78,59 @@ def test_a_failed_run_does_not_keep_others_from_being_done(tmp_path: Path) -> No
     assert [run.is_finished(EVALUATION) for run in runs] == [True, False, True, True]
 
 
-def test_settings_that_have_changed_are_found_before_anything_is_done(tmp_path: Path) -> None:
-    do_runs(study(tmp_path)[1:2], EVALUATION, train, measure)
-    changed = study(tmp_path, learning_rate=0.1)
-    with pytest.raises(
-        BraddError,
-        match=r"duplicate, seed 0 in .* was started with learning_rate = None, and is now to "
-        r"have 0\.1\. Choose another out",
-    ):
-        do_runs(changed, EVALUATION, train, measure)
-    assert not changed[0].folder.exists()
+def test_whatever_goes_wrong_in_a_run_is_its_failure_alone(tmp_path: Path) -> None:
+    def die(run: StudyRun, data: str) -> None:
+        raise RuntimeError("a worker died")
+
+    failures = do_runs(study(tmp_path), EVALUATION, train, die)
+    assert len(failures) == 4
+    assert set(failures.values()) == {"RuntimeError: a worker died"}
 
 
 def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     (run, *_) = study(tmp_path)
-    do_runs([run], EVALUATION, train, measure)
+    run.start()
     run.facts_file.write_text("{")
-    with pytest.raises(BraddError, match=r"seed-0\.json cannot be read .* restore it"):
-        do_runs([run], EVALUATION, train, measure)
+    failures = do_runs([run], EVALUATION, train, measure)
+    assert "seed-0.json cannot be read" in failures[run.name]
+    assert "restore it" in failures[run.name]
+
+
+def test_a_run_that_goes_on_elsewhere_names_both_devices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run, *_) = study(tmp_path)
+    run.start()
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "NVIDIA H200")
+    run.start()
+    run.start()
+    assert run.devices() == ["cpu", "NVIDIA H200"]
+
+
+def test_a_run_whose_process_was_killed_is_taken_over(tmp_path: Path) -> None:
+    """By whoever has come to the end meanwhile."""
+    runs = study(tmp_path)
+    held = tmp_path / "held"
+    process = CONTEXT.Process(target=hold, args=(runs[0].folder, held))
+    process.start()
+    while not held.exists():
+        time.sleep(0.001)
+
+    def kill_and_train(run: StudyRun) -> None:
+        process.kill()
+        process.join(30)
+        train(run)
+
+    assert do_runs(runs, EVALUATION, kill_and_train, measure) == {}
+    assert all(run.is_finished(EVALUATION) for run in runs)
+
+
+def hold(folder: Path, held: Path) -> None:
+    folder.parent.mkdir(parents=True)
+    with locked_if_free(folder):
+        held.touch()
+        time.sleep(60)
 
 
 def slowly(folder: Path) -> None:
@@ -111,6 +147,7 @@ def test_several_processes_share_the_runs(tmp_path: Path) -> None:
         process.start()
     for process in processes:
         process.join(60)
+        assert process.exitcode == 0
     for run in study(tmp_path):
         assert (run.folder / "log").read_text() == "trained\n"
         assert run.is_finished(EVALUATION)

@@ -48,7 +48,7 @@ def test_means_intervals_and_paired_differences() -> None:
     assert linear["values"] == mine
     assert linear["mean"] == pytest.approx(np.mean(mine))
     assert linear["half_width"] == pytest.approx(stats.t.ppf(0.975, 2) * stats.sem(mine))
-    contrast = row["contrasts"]["a"]["digits"]["linear"]
+    contrast = row["contrasts"]["a"]["digits"]["linear"]["all"]
     differences = np.subtract(mine, theirs)
     assert contrast["difference"] == pytest.approx(differences.mean())
     assert contrast["half_width"] == pytest.approx(stats.t.ppf(0.975, 2) * stats.sem(differences))
@@ -57,6 +57,9 @@ def test_means_intervals_and_paired_differences() -> None:
     assert table["tests"] == 2
     assert contrast["p_corrected"] == pytest.approx(min(1, 2 * contrast["p"]))
     assert rows_of(table)["a"]["contrasts"] == {}
+    few = row["contrasts"]["a"]["digits"]["linear"]["few"]  # 20 less in both
+    assert few["difference"] == pytest.approx(differences.mean())
+    assert (few["p"], few["p_corrected"]) == (None, None)
 
 
 def test_two_references_are_compared_with_each_other_once() -> None:
@@ -69,8 +72,8 @@ def test_two_references_are_compared_with_each_other_once() -> None:
     (table,) = comparison_tables(runs, list("abcd"), ["a", "b"])
     assert table["tests"] == 2 * (3 + 2)
     rows = rows_of(table)
-    there = rows["b"]["contrasts"]["a"]["digits"]["kNN"]
-    back = rows["a"]["contrasts"]["b"]["digits"]["kNN"]
+    there = rows["b"]["contrasts"]["a"]["digits"]["kNN"]["all"]
+    back = rows["a"]["contrasts"]["b"]["digits"]["kNN"]["all"]
     assert there["difference"] == pytest.approx(-back["difference"])
     assert there["p_corrected"] == back["p_corrected"]
 
@@ -79,14 +82,16 @@ def test_only_common_seeds_are_paired() -> None:
     runs = [measured("a", 0, 60), measured("a", 1, 70), measured("b", 1, 71), measured("c", 2, 50)]
     (table,) = comparison_tables(runs, list("abc"), ["a"])
     rows = rows_of(table)
-    contrast = rows["b"]["contrasts"]["a"]["digits"]["linear"]
+    contrast = rows["b"]["contrasts"]["a"]["digits"]["linear"]["all"]
     assert (contrast["seeds"], contrast["difference"], contrast["half_width"]) == ([1], 1.0, None)
-    assert contrast["p"] == 1.0
-    nothing = rows["c"]["contrasts"]["a"]["digits"]["linear"]
+    assert contrast["p"] is None  # a single pair says nothing, and is no test
+    assert table["tests"] == 0
+    nothing = rows["c"]["contrasts"]["a"]["digits"]["linear"]["all"]
     assert (nothing["seeds"], nothing["difference"], nothing["p"]) == ([], None, None)
     cells = contrast_cells(table, "digits", ["a"])
-    assert cells[0] == ["arm", "kNN - a", "linear - a"]
-    assert [line[2] for line in cells[1:]] == ["-", "+1.0 (p 1)", "-"]
+    assert cells[0] == ["arm", "kNN - a", "linear - a", "linear: few - a"]
+    assert [line[2] for line in cells[1:]] == ["-", "+1.0", "-"]
+    assert contrast_cells(table, "digits", ["nobody"]) == []
 
 
 def test_different_budgets_are_kept_apart_unless_asked_and_then_marked() -> None:
@@ -149,10 +154,10 @@ def alarms(effect: float = 0.0, correct: bool = True) -> int:
         names = [f"arm{arm}" for arm in range(9)]
         (table,) = comparison_tables(runs, names, ["arm0", "arm5"])
         values = [
-            contrast["p_corrected" if correct else "p"]
+            by_group["all"]["p_corrected" if correct else "p"]
             for row in table["rows"]
             for by_data in row["contrasts"].values()
-            for contrast in by_data["digits"].values()
+            for by_group in by_data["digits"].values()
         ]
         found += min(values) <= ALPHA
     return found

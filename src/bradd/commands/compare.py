@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bradd.commands.evaluate import evaluate
 from bradd.commands.pretrain import pretrain
-from bradd.comparison.arms import Arm, chosen_arms, settings_of_arm
-from bradd.comparison.check import check_runs
+from bradd.comparison.arms import Arm, chosen_arms, settings_of_seed
 from bradd.comparison.cost import estimate, say_estimate
 from bradd.comparison.measured import measure_run
 from bradd.comparison.rendering import contrast_cells, markdown, notes, score_cells
+from bradd.comparison.settled import SettledArm, differing_budgets, plain_settings, settle_arm
 from bradd.comparison.study import Evaluation, StudyRun, do_runs
-from bradd.comparison.subsets import Source, write_subsets
+from bradd.comparison.subsets import Source, Subsets, write_subsets
 from bradd.comparison.tables import comparison_tables
 from bradd.console import console_on, say, show_table
-from bradd.data import absolute_data
+from bradd.data import Manifest, absolute_data, is_named, open_labelled
 from bradd.data.imbalanced import check_imbalanced
 from bradd.errors import BraddError
 from bradd.evaluation.protocol import PROTOCOLS, ProtocolName
@@ -58,9 +59,9 @@ def compare(
             folder.
         out: The comparison's folder; the runs lie in its runs/ARM/seed-SEED.
         longtail: Shape of the imbalanced subset, drawn anew for each seed: exponential:100,
-            pareto:6 or imagenet100-lt:pareto.
+            pareto:6 or imagenet100-lt:pareto (SDCLR's list: by bradd prepare, as the manifest).
         manifest: Or the imbalanced subset itself, a file of bradd prepare. With neither all of the
-            data are trained on, and there are no arms balanced and readd.
+            data are trained on, and the arms balanced and readd cannot be had.
         arms: Names of standard arms (none, balanced, duplicate, augment, uniform+generate,
             ood+generate, readd, sdclr, ts), or by name their own settings of bradd pretrain; an arm
             of your own starts from the one that its entry like names (default: ood+generate).
@@ -88,10 +89,11 @@ def compare(
         raise BraddError("Give longtail or manifest: either says which images are trained on.")
     if longtail:
         check_imbalanced(longtail)
-    chosen = chosen_arms(arms)
     numbers = list(range(seeds)) if isinstance(seeds, int) else seeds
     if not numbers or len(set(numbers)) < len(numbers):
         raise BraddError(f"seeds is {seeds!r}: give a number above 0, or different seeds.")
+    chosen = _plain_arms(chosen_arms(arms))
+    shared = plain_settings(pretrain, settings or {}, "settings")
     against = _references(references, chosen)
     source = Source(data, longtail, Path(manifest).expanduser() if manifest else None)
     named = [evaluate_on] if isinstance(evaluate_on, str) else evaluate_on or [data]
@@ -99,16 +101,18 @@ def compare(
         tuple(absolute_data(each) for each in named), f"{PROTOCOLS[protocol].describe()}, seed 0"
     )
     _check_source(source, chosen, evaluation)
+    _check_evaluated(named)
     folder = Path(out).expanduser()
-    with console_on():
+    with console_on(), quiet_lightning():
         with write_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        runs = _runs(folder, source, chosen, numbers, settings or {})
-        one_of_each = runs[: len(chosen)]
-        resolved = check_runs(pretrain, one_of_each, generators=not dry_run)
+        subsets = {seed: write_subsets(source, chosen, seed, folder / "splits") for seed in numbers}
+        with locked(folder / "arms"):
+            settled = _settled(chosen, shared, subsets[numbers[0]], source, folder, not dry_run)
+        runs = _runs(folder, source, settled, subsets)
+        _say_budgets(settled, together)
         if dry_run:
-            with quiet_lightning():
-                say_estimate(runs, estimate(one_of_each, resolved), evaluation)
+            say_estimate(runs, estimate(settled, runs[: len(chosen)]), evaluation)
             return {}
         failures = do_runs(runs, evaluation, _train, lambda run, on: _measure(run, on, protocol))
         with locked(folder / "comparison"):  # processes that share the plan may end together
@@ -123,14 +127,62 @@ def compare(
     return found
 
 
+def _plain_arms(arms: Sequence[Arm]) -> list[Arm]:
+    return [
+        replace(arm, own=plain_settings(pretrain, arm.own, f"The arm {arm.name}")) for arm in arms
+    ]
+
+
+def _settled(
+    arms: Sequence[Arm],
+    shared: dict[str, Any],
+    subsets: Subsets,
+    source: Source,
+    folder: Path,
+    generators: bool,
+) -> list[SettledArm]:
+    return [
+        settle_arm(
+            pretrain,
+            arm,
+            shared,
+            _of_seed(arm, 0, subsets),
+            absolute_data(source.data),
+            folder / "arms" / f"{arm.name}.json",
+            generators=generators,
+        )
+        for arm in arms
+    ]
+
+
+def _say_budgets(settled: Sequence[SettledArm], together: bool) -> None:
+    budgets = differing_budgets(settled)
+    if len(budgets) > 1:
+        for budget, names in budgets.items():
+            say(f"{', '.join(names)}: {budget:,} training samples a run")
+        where = "in one table, marked" if together else "in a table for each budget"
+        say(f"The arms' budgets differ; they will stand {where}.")
+
+
 def _references(given: Sequence[str] | None, arms: Sequence[Arm]) -> list[str]:
     names = [arm.name for arm in arms]
     if given is None:
-        return [name for name in REFERENCES if name in names]
+        # An arm of its own name may be one of them: `imbalanced: {like: none}`.
+        found = [arm.name for usual in REFERENCES for arm in arms if arm.like == usual][:2]
+        plain = [name for name in REFERENCES if name in names]
+        return plain or [n for n in found if not arms[names.index(n)].own]
     for name in given:
         if name not in names:
             raise BraddError(f"references: {name!r} is none of the arms, {', '.join(names)}.")
     return list(given)
+
+
+def _check_evaluated(data: Sequence[str]) -> None:
+    """Find out before the first run what would end each of them after its training."""
+    for each in data:
+        classes = [open_labelled(each, split).classes for split in ("train", "test")]
+        if classes[0] != classes[1]:
+            raise BraddError(f"evaluate_on: the splits of {each} differ in their classes.")
 
 
 def _check_source(source: Source, arms: Sequence[Arm], evaluation: Evaluation) -> None:
@@ -143,7 +195,7 @@ def _check_source(source: Source, arms: Sequence[Arm], evaluation: Evaluation) -
                 "longtail or manifest, or name the arms without it."
             )
     here = absolute_data(source.data)
-    if Path(here).is_dir() and here in evaluation.data:
+    if not is_named(here) and Path(here).is_dir() and here in evaluation.data:
         raise BraddError(
             f"All images in {here} would be trained on, those of the test split too: give longtail "
             "or manifest, or evaluate_on other data."
@@ -151,30 +203,28 @@ def _check_source(source: Source, arms: Sequence[Arm], evaluation: Evaluation) -
 
 
 def _runs(
-    folder: Path,
-    source: Source,
-    arms: Sequence[Arm],
-    seeds: Sequence[int],
-    shared: dict[str, Any],
+    folder: Path, source: Source, settled: Sequence[SettledArm], subsets: dict[int, Subsets]
 ) -> list[StudyRun]:
     """All arms with the first seed, then with the next: pairs are whole as early as possible."""
-    runs = []
-    for seed in seeds:
-        subsets = write_subsets(source, arms, seed, folder / "splits")
-        for arm in arms:
-            subset, removed = subsets.of(arm), subsets.removed
-            plain = settings_of_arm(
-                arm,
-                shared,
-                seed,
-                str(subset.resolve()) if subset else None,
-                str(removed.resolve()) if removed else None,
-            )
-            plain = {"data": absolute_data(source.data), **plain}
-            place = folder / "runs" / arm.name / f"seed-{seed}"
-            groups_by = str(subsets.imbalanced) if subsets.imbalanced else None
-            runs.append(StudyRun(arm, seed, plain, place, groups_by))
-    return runs
+    data = absolute_data(source.data)
+    return [
+        StudyRun(
+            one.arm,
+            seed,
+            {"data": data, **one.plain, **_of_seed(one.arm, seed, of_seed)},
+            folder / "runs" / one.arm.name / f"seed-{seed}",
+            of_seed.imbalanced,
+        )
+        for seed, of_seed in subsets.items()
+        for one in settled
+    ]
+
+
+def _of_seed(arm: Arm, seed: int, subsets: Subsets) -> dict[str, Any]:
+    manifest, removed = (
+        str(path.resolve()) if path else None for path in (subsets.of(arm), subsets.removed)
+    )
+    return settings_of_seed(seed, manifest, removed if arm.readds else None)
 
 
 def _train(run: StudyRun) -> None:
@@ -187,9 +237,17 @@ def _measure(run: StudyRun, data: str, protocol: ProtocolName) -> None:
         run=run.folder,
         data=data,
         protocol=protocol,
-        labels=run.groups_by if data == run.settings["data"] else None,
+        labels=_groups_by(run, data),
         num_workers=run.settings.get("num_workers", 2),
     )
+
+
+def _groups_by(run: StudyRun, data: str) -> str | None:
+    """The imbalanced subset's manifest, where it is of the same classes as the data."""
+    if run.groups_by is None:
+        return None
+    counts = Manifest.read(run.groups_by).counts
+    return str(run.groups_by) if set(counts) == set(open_labelled(data, "test").classes) else None
 
 
 def _compared(
@@ -207,7 +265,7 @@ def _compared(
         "protocol": evaluation.protocol,
         "about": {run.arm.name: run.arm.about for run in runs},
         "groups": next((one.groups for one in measured if one.groups), ""),
-        "devices": sorted({run.device() for run in finished}),
+        "devices": sorted({device for run in finished for device in run.devices()}),
         "finished": len(finished),
         "runs": len(runs),
         "tables": comparison_tables(measured, arms, references, together),
@@ -227,7 +285,9 @@ def _write(found: dict[str, Any], folder: Path, references: Sequence[str]) -> No
         for data in found["evaluated_on"]:
             lines += ["", f"## Evaluated on {Path(data).name}", ""]
             lines += [markdown(score_cells(table, data))]
-            lines += [markdown(contrast_cells(table, data, references)), *notes(table)]
+            if contrasts := contrast_cells(table, data, references):
+                lines += [markdown(contrasts)]
+            lines += notes(table)
     write_atomically(folder / "comparison.md", "\n".join(lines) + "\n")
 
 
@@ -243,8 +303,8 @@ def _say(
             name = Path(data).name
             header, *rows = score_cells(table, data)
             show_table(f"Accuracy on {name} in %", header, rows)
-            header, *rows = contrast_cells(table, data, references)
-            show_table(f"Differences on {name} in points", header, rows)
+            if contrasts := contrast_cells(table, data, references):
+                show_table(f"Differences on {name} in points", contrasts[0], contrasts[1:])
         for line in notes(table):
             say(line)
     if found["finished"] < len(runs):

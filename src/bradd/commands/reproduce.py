@@ -15,10 +15,17 @@ from bradd.comparison.reproduction import (
     caption,
 )
 from bradd.console import console_on, say, show_table
+from bradd.data import is_named, open_labelled
 from bradd.errors import BraddError
 from bradd.files import write_atomically
+from bradd.lock import locked
 
 __all__ = ["reproduce"]
+
+CIFAR10_CLASSES = {
+    *("airplane", "automobile", "bird", "cat", "deer"),
+    *("dog", "frog", "horse", "ship", "truck"),
+}
 
 
 def reproduce(
@@ -86,15 +93,10 @@ def reproduce(
     found = compare(out=out, seeds=seeds, together=True, dry_run=dry_run, **plan)
     if dry_run:
         return found
-    named = plan["evaluate_on"] or [plan["data"]]
-    names = [named] if isinstance(named, str) else named
-    # At the small scale the data are CIFAR-10, whatever their folder is called.
-    paper_names = ["cifar10" if scale == "small" and n == plan["data"] else str(n) for n in names]
-    lines = beside_the_paper(
-        table, found, list(zip(found["evaluated_on"], paper_names, strict=True))
-    )
+    lines = beside_the_paper(table, found, [(one, _known_as(one)) for one in found["evaluated_on"]])
     path = Path(out).expanduser() / f"{table}.md"
-    write_atomically(path, f"{caption(table)}\n\n{markdown(lines)}")
+    with locked(path):
+        write_atomically(path, f"{caption(table)}\n\n{markdown(lines)}")
     with console_on():
         header, *rows = lines
         show_table(
@@ -102,3 +104,10 @@ def reproduce(
         )
         say(f"Written: {path}")
     return found
+
+
+def _known_as(data: str) -> str:
+    """The name of a data set; that of CIFAR-10 also for a folder of its classes."""
+    if not is_named(data) and set(open_labelled(data, "test").classes) == CIFAR10_CLASSES:
+        return "cifar10"
+    return Path(data).name

@@ -10,7 +10,14 @@ from typing import Any, Literal
 
 from bradd.errors import BraddError
 
-__all__ = ["STANDARD_ARMS", "Arm", "Subset", "chosen_arms", "settings_of_arm"]
+__all__ = [
+    "STANDARD_ARMS",
+    "Arm",
+    "Subset",
+    "chosen_arms",
+    "settings_of_arm",
+    "settings_of_seed",
+]
 
 Subset = Literal["imbalanced", "balanced"]
 Settings = dict[str, Any]
@@ -18,6 +25,7 @@ Settings = dict[str, Any]
 # The defaults of `bradd pretrain`, which an arm without rounds needs to know to train as long.
 CYCLES, EPOCHS_PER_CYCLE = 5, 20
 LIKE = "like"
+SCHEDULE = ("cycles", "epochs_per_cycle", "first_round")
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,9 @@ class Arm:
         change: From the settings that all arms share to this arm's.
         subset: What it is trained on.
         readds: Whether its variations are the images that the imbalanced subset leaves out.
-        own: The arm's own settings of `bradd pretrain`, which go before all others.
+        own: The arm's own settings of `bradd pretrain`, which go before all others; a schedule
+            among them is that of its training, rounds or not.
+        like: The standard arm that it is or starts from.
     """
 
     name: str
@@ -39,33 +49,35 @@ class Arm:
     subset: Subset = "imbalanced"
     readds: bool = False
     own: Settings = field(default_factory=dict)
+    like: str = ""
 
 
 def without_rounds(settings: Settings) -> Settings:
     """As many epochs in one cycle, and so the same steps under the same schedule."""
     cycles = settings.get("cycles", CYCLES)
     epochs = cycles * settings.get("epochs_per_cycle", EPOCHS_PER_CYCLE)
-    rest = {name: value for name, value in settings.items() if name != "first_round"}
-    return {**rest, "cycles": 1, "epochs_per_cycle": epochs}
+    return {**_without(settings, SCHEDULE), "cycles": 1, "epochs_per_cycle": epochs}
 
 
 def _generated_by(generator: str) -> Callable[[Settings], Settings]:
-    return lambda settings: {**settings, "generator": generator}
+    return lambda settings: {**settings, "generator": {"class_path": generator}}
 
 
-def _by_method(name: str, **arguments: Any) -> Callable[[Settings], Settings]:
-    """Another method with the shared one's arguments where that is SimCLR, without rounds."""
+def _variant_of_simclr(
+    name: str, keeps: Sequence[str], **arguments: Any
+) -> Callable[[Settings], Settings]:
+    """A method that shares some arguments with the SimCLR of all arms; without rounds."""
 
     def change(settings: Settings) -> Settings:
-        shared = settings.get("method", "SimCLR")
-        path = shared["class_path"] if isinstance(shared, dict) else shared
+        shared = settings.get("method", {"class_path": "SimCLR"})
+        path = shared["class_path"]
         if path.rpartition(".")[2] != "SimCLR":
             raise BraddError(
                 f"the standard arms sdclr and ts are variants of SimCLR, but settings.method is "
                 f"{path}: name the arms without them."
             )
-        common = shared.get("init_args", {}) if isinstance(shared, dict) else {}
-        kept = common if name == "SimCLR" else {}
+        common = shared.get("init_args", {})
+        kept = {argument: common[argument] for argument in keeps if argument in common}
         method = {"class_path": name, "init_args": {**kept, **arguments}}
         return {**without_rounds(settings), "method": method}
 
@@ -77,20 +89,24 @@ STANDARD_ARMS = {
     for arm in (
         Arm("none", "the imbalanced images alone", without_rounds),
         Arm("balanced", "as many images, equally many of each class", without_rounds, "balanced"),
-        Arm("duplicate", "the anchors once more", _generated_by("Duplicate")),
+        Arm("duplicate", "the anchors themselves as their variations", _generated_by("Duplicate")),
         Arm("augment", "conventional augmentation of the anchors", _generated_by("Augment")),
         Arm(
             "uniform+generate",
             "variations of images drawn at random",
-            lambda settings: {**settings, "selector": "Uniform"},
+            lambda settings: {**settings, "selector": {"class_path": "Uniform"}},
         ),
         Arm("ood+generate", "BRADD: variations of under-represented images"),
         Arm("readd", "removed real images put back: an upper bound", readds=True),
-        Arm("sdclr", "self-damaging contrastive learning, no rounds", _by_method("SDCLR")),
+        Arm(
+            "sdclr",
+            "self-damaging contrastive learning, no rounds",
+            _variant_of_simclr("SDCLR", ["projection_size"]),
+        ),
         Arm(
             "ts",
             "SimCLR with a temperature schedule, no rounds",
-            _by_method("SimCLR", temperature_schedule="cosine"),
+            _variant_of_simclr("SimCLR", ["projection_size"], temperature_schedule="cosine"),
         ),
     )
 }
@@ -111,7 +127,7 @@ def chosen_arms(arms: Sequence[str] | Mapping[str, Settings | None] | None) -> l
     """
     named: Mapping[str, Settings | None]
     if arms is None:
-        return list(STANDARD_ARMS.values())
+        arms = list(STANDARD_ARMS)
     if isinstance(arms, Mapping):
         named = arms
     else:
@@ -136,30 +152,41 @@ def _arm(name: str, own: Settings) -> Arm:
         raise BraddError(f"arms.{name}.{LIKE}: {_unknown(like)}")
     base = STANDARD_ARMS[like]
     about = f"{base.about}, with settings of its own" if own else base.about
-    return replace(base, name=name, about=about, own=own)
+    return replace(base, name=name, about=about, own=own, like=like)
 
 
-def settings_of_arm(
-    arm: Arm, shared: Settings, seed: int, manifest: str | None, removed: str | None
-) -> Settings:
-    """The settings of `bradd pretrain` for one run.
+def settings_of_arm(arm: Arm, shared: Settings) -> Settings:
+    """The arm's settings of `bradd pretrain`, without what differs from seed to seed.
 
     Args:
         arm: The arm.
-        shared: Settings of all arms.
-        seed: Of the run.
-        manifest: The subset that this arm is trained on; None for all images.
-        removed: The manifest of the images that the imbalanced subset leaves out.
+        shared: Settings of all arms, plain: components as class path and arguments.
 
     Raises:
         BraddError: The arm does not suit the shared settings.
     """
-    settings = arm.change(dict(shared))
-    if arm.readds:
-        settings["generator"] = {"class_path": "Readd", "init_args": {"images": removed}}
+    schedule = {name: arm.own[name] for name in SCHEDULE if name in arm.own}
+    return {**arm.change({**shared, **schedule}), **_without(arm.own, SCHEDULE)}
+
+
+def settings_of_seed(seed: int, manifest: str | None, readds: str | None) -> Settings:
+    """What differs from seed to seed.
+
+    Args:
+        seed: Of the run.
+        manifest: The subset that is trained on; None for all images.
+        readds: For an arm that puts them back: the manifest of the removed images.
+    """
+    settings: Settings = {"seed": seed}
     if manifest is not None:
         settings["manifest"] = manifest
-    return {**settings, **arm.own, "seed": seed}
+    if readds is not None:
+        settings["generator"] = {"class_path": "Readd", "init_args": {"images": readds}}
+    return settings
+
+
+def _without(settings: Settings, names: Sequence[str]) -> Settings:
+    return {name: value for name, value in settings.items() if name not in names}
 
 
 def _unknown(name: str) -> str:

@@ -7,7 +7,7 @@ import io
 import logging
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from bradd.comparison.settled import SettledArm
 from bradd.comparison.study import Evaluation, StudyRun
 from bradd.comparison.subsets import images_of
 from bradd.console import say, show_table
@@ -24,9 +25,11 @@ from bradd.data.resize import centre_view
 from bradd.data.training_set import TrainingSet
 from bradd.embedding import Encoder, embed
 from bradd.errors import BraddError
-from bradd.generate import Generator, RepresentationDiffusion
+from bradd.generate import Duplicate, Generator, RepresentationDiffusion
+from bradd.generate.representation_space import LARGEST_IN_PIXELS
 from bradd.presets import Settings
 from bradd.run import Run
+from bradd.select import Uniform
 from bradd.ssl import Backbone
 from bradd.training import build_module, fit
 
@@ -62,12 +65,12 @@ class _Training:
     disk: int
 
 
-def estimate(runs: Sequence[StudyRun], settings: dict[str, Settings]) -> dict[str, Cost]:
+def estimate(settled: Sequence[SettledArm], runs: Sequence[StudyRun]) -> dict[str, Cost]:
     """Estimate the cost of a run of each arm by doing a little of each.
 
     Args:
-        runs: One of each arm.
-        settings: Their resolved settings, by arm.
+        settled: The arms.
+        runs: One of each, in the same order.
 
     Returns:
         By arm.
@@ -77,15 +80,21 @@ def estimate(runs: Sequence[StudyRun], settings: dict[str, Settings]) -> dict[st
     """
     trainings: dict[str, _Training] = {}
     found = {}
-    for run in runs:
-        chosen = settings[run.arm.name]
+    for one, run in zip(settled, runs, strict=True):
+        chosen = one.settings
         images = images_of(run.settings["data"], run.settings.get("manifest"))
-        same = ("backbone", "backbone_kwargs", "image_size", "batch_size", "precision", "cache")
-        key = repr([type(chosen.method), *(getattr(chosen, name) for name in same)])
+        of_round = ("selector", "generator", "n_anchors", "n_variations", "cycles")
+        of_length = ("epochs_per_cycle", "first_round", "warmup_epochs", "health_every_n_epochs")
+        config = {
+            name: value
+            for name, value in chosen.to_config().items()
+            if name not in (*of_round, *of_length, "seed")
+        }
+        key = repr(config)
         if key not in trainings:
-            say(f"calibrate: {BATCHES * EPOCHS} training steps of {run.arm.name}")
+            say(f"calibrate: {BATCHES * EPOCHS} training steps of {one.arm.name}")
             trainings[key] = _timed_training(chosen, images)
-        found[run.arm.name] = _cost(chosen, images, trainings[key])
+        found[one.arm.name] = _cost(one, images, trainings[key])
     return found
 
 
@@ -128,6 +137,11 @@ def _timed_training(settings: Settings, images: Images) -> _Training:
         epochs_per_cycle=EPOCHS,
         warmup_epochs=0,
         health_every_n_epochs=EPOCHS + 1,
+        # Of rounds, which there are none of, nothing is to be looked for.
+        selector=Uniform(),
+        generator=Duplicate(),
+        n_anchors=2,
+        n_variations=1,
     )
     plan = Backbone.choose(
         short.backbone, short.image_size, short.backbone_kwargs, len(short.view_sizes()) > 1
@@ -138,6 +152,7 @@ def _timed_training(settings: Settings, images: Images) -> _Training:
         fit(run, short, module, TrainingSet(few, sizes, [], None), None, resume=False)
         speed = float(run.metrics.read_text().splitlines()[-1].split(",")[_column(run.metrics)])
         disk = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
+    module.to(_device())  # Lightning leaves it on the CPU
     encoder = Encoder(module.get_submodule(short.method.encoder), short.image_size)
     start = time.perf_counter()
     embed(few, encoder, num_workers=short.num_workers, description="calibrate: embed")
@@ -148,13 +163,11 @@ def _column(metrics: Path) -> int:
     return metrics.read_text().splitlines()[0].split(",").index("images_per_second")
 
 
-def _cost(settings: Settings, images: Images, training: _Training) -> Cost:
+def _cost(settled: SettledArm, images: Images, training: _Training) -> Cost:
+    settings = settled.settings
     rounds = max(0, settings.cycles - settings.first_round)
     pictures = settings.n_anchors * settings.n_variations
-    samples = settings.epochs * len(images)
-    if settings.epoch_length == "grown":
-        samples += settings.epochs_per_cycle * pictures * rounds * (rounds + 1) // 2
-    seconds = samples * training.seconds_per_sample
+    seconds = settled.budget * training.seconds_per_sample
     if not rounds:
         return Cost(seconds, training.disk)
     pools = [len(images) + number * pictures for number in range(rounds)]
@@ -172,16 +185,13 @@ def _cost(settings: Settings, images: Images, training: _Training) -> Cost:
 def _timed_generator(settings: Settings, images: Images, rounds: int) -> tuple[float, float, float]:
     """Seconds of all fits, seconds a picture, bytes a picture."""
     generator: Generator = copy.copy(settings.generator)
-    generator.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    steps = 0
-    if isinstance(generator, RepresentationDiffusion):
-        steps = generator.steps + (rounds - 1) * generator.warm_steps
-        generator.steps = STEPS
+    generator.device = _device()
     views = _Views(images, settings.image_size)
     embeddings = np.random.default_rng(0).normal(size=(len(views), 64)).astype(np.float32)
-    start = time.perf_counter()
-    generator.fit(views, embeddings, 0)
-    spent = time.perf_counter() - start
+    if isinstance(generator, RepresentationDiffusion):
+        fitting = _timed_fits(generator, views, embeddings, rounds)
+    else:
+        fitting = rounds * _seconds(lambda: generator.fit(views, embeddings, 0))
     anchors = [images.load(row) for row in range(min(PICTURES, len(images)))]
     start = time.perf_counter()
     made = generator.generate(anchors, embeddings[: len(anchors)], list(range(len(anchors))))
@@ -189,7 +199,42 @@ def _timed_generator(settings: Settings, images: Images, rounds: int) -> tuple[f
     buffer = io.BytesIO()
     for picture in made:
         picture.save(buffer, "png")
-    return spent * (steps / STEPS if steps else rounds), making, buffer.tell() / len(made)
+    return fitting, making, buffer.tell() / len(made)
+
+
+def _timed_fits(
+    generator: RepresentationDiffusion, views: _Views, embeddings: np.ndarray, rounds: int
+) -> float:
+    """Seconds of the first round's fit and of the warm ones, from two short ones."""
+    steps = generator.steps + (rounds - 1) * generator.warm_steps
+    autoencoder_steps = generator.autoencoder_steps
+
+    def seconds(steps: int, autoencoder_steps: int) -> float:
+        generator.steps, generator.autoencoder_steps = steps, autoencoder_steps
+        return _seconds(lambda: generator.fit(views, embeddings, 0))
+
+    least = seconds(STEPS, STEPS)
+    a_step = max(0.0, seconds(2 * STEPS, STEPS) - least) / STEPS
+    found = rounds * least + steps * a_step
+    if _trains_autoencoder(generator, views):
+        found += autoencoder_steps * max(0.0, seconds(STEPS, 2 * STEPS) - least) / STEPS
+    return found
+
+
+def _trains_autoencoder(generator: RepresentationDiffusion, views: _Views) -> bool:
+    """Whether one is trained on the images, in the first round."""
+    size = generator.image_size or views.size
+    return generator.autoencoder is None and size > LARGEST_IN_PIXELS
+
+
+def _seconds(act: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    act()
+    return time.perf_counter() - start
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 class _Views(Dataset[tuple[Tensor, int]]):
@@ -197,10 +242,10 @@ class _Views(Dataset[tuple[Tensor, int]]):
 
     def __init__(self, images: Images, size: int) -> None:
         self._images = images
-        self._size = size
+        self.size = size
 
     def __len__(self) -> int:
         return min(256, len(self._images))
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return torch.from_numpy(centre_view(self._images.load(index), self._size)), index
+        return torch.from_numpy(centre_view(self._images.load(index), self.size)), index

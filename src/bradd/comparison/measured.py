@@ -24,8 +24,8 @@ class Measured:
         budget: Training samples it has seen.
         variations: Accepted variations in its pool.
         external_data: Whether weights or a generator rest on anything but its images.
-        seconds: Of training and rounds, without evaluation.
-        gpus: On how many GPUs.
+        seconds: Of training and rounds, without the evaluation at the end.
+        gpus: On how many GPUs; 1 also where only a part was.
         scores: Accuracies in percent by data, score (`"kNN"`, `"linear"`) and group (`"all"`: of
             all test images; `"many"`, `"medium"`, `"few"`: mean of those classes' accuracies).
         groups: How the groups are defined; empty where there are none.
@@ -60,7 +60,7 @@ def measure_run(run: StudyRun, evaluation: Evaluation) -> Measured:
         variations=first["variations"],
         external_data=first["external_data"],
         seconds=seconds_trained(run.folder),
-        gpus=int(run.device() != "cpu"),
+        gpus=int(run.devices() != ["cpu"]),
         scores={
             data: {name: _accuracies(result[key]) for key, name in SCORES.items()}
             for data, result in results.items()

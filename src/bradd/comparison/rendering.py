@@ -20,15 +20,9 @@ def score_cells(table: dict[str, Any], data: str) -> list[list[str]]:
         data: Which of the data sets it is about.
     """
     rows = table["rows"]
-    wanted = [(score, "all") for score in SCORES.values()]
-    wanted += [
-        (score, group)
-        for score in SCORES.values()
-        for group in GROUPS
-        if any(group in row["scores"][data][score] for row in rows)
-    ]
+    wanted = _scores_and_groups(rows, data)
     header = ["arm", "runs"]
-    header += [score if group == "all" else f"{score}: {group}" for score, group in wanted]
+    header += [_column(score, group) for score, group in wanted]
     header += ["variations", "external data", "minutes", "GPU-hours"]
     lines = [header]
     for row in rows:
@@ -46,7 +40,7 @@ def score_cells(table: dict[str, Any], data: str) -> list[list[str]]:
 
 
 def contrast_cells(table: dict[str, Any], data: str, references: Sequence[str]) -> list[list[str]]:
-    """Differences of the arms to the reference arms as text; the header first.
+    """Differences of the arms to the reference arms as text, the header first; empty without any.
 
     Args:
         table: One of `comparison_tables`.
@@ -54,21 +48,36 @@ def contrast_cells(table: dict[str, Any], data: str, references: Sequence[str]) 
         references: The arms that the others are compared with.
     """
     rows = table["rows"]
-    compared = [
-        (reference, score)
+    columns = [
+        (reference, score, group)
         for reference in references
-        for score in SCORES.values()
         if any(reference in row["contrasts"] for row in rows)
+        for score, group in _scores_and_groups(rows, data)
+        if group == "all" or score == "linear"
     ]
-    lines = [["arm", *(f"{score} - {reference}" for reference, score in compared)]]
+    lines = [["arm", *(f"{_column(score, group)} - {one}" for one, score, group in columns)]]
     for row in rows:
-        contrasts = row["contrasts"]
+        of_data = {name: found[data] for name, found in row["contrasts"].items()}
         cells = [
-            _contrast(contrasts.get(reference, {}).get(data, {}).get(score))
-            for reference, score in compared
+            _contrast(of_data.get(reference, {}).get(score, {}).get(group))
+            for reference, score, group in columns
         ]
         lines.append([_name(row, table), *cells])
-    return lines
+    return lines if columns else []
+
+
+def _scores_and_groups(rows: Sequence[dict[str, Any]], data: str) -> list[tuple[str, str]]:
+    """Accuracies of all test images first, then those of the groups that there are."""
+    return [(score, "all") for score in SCORES.values()] + [
+        (score, group)
+        for score in SCORES.values()
+        for group in GROUPS
+        if any(group in row["scores"][data][score] for row in rows)
+    ]
+
+
+def _column(score: str, group: str) -> str:
+    return score if group == "all" else f"{score}: {group}"
 
 
 def markdown(lines: Sequence[Sequence[str]]) -> str:
@@ -83,9 +92,12 @@ def notes(table: dict[str, Any]) -> list[str]:
     lines = [
         f"{budgets} training samples seen in each run. Accuracies in %, the mean over the runs ± "
         "half of its 95 % confidence interval (Student's t).",
-        "Differences are paired by seed; p is that of the paired t test, corrected for all "
-        f"{table['tests']} of the table's tests (Holm).",
     ]
+    if table["tests"]:
+        lines.append(
+            "Differences are paired by seed; p is that of the paired t test, corrected for all "
+            f"{table['tests']} of the table's tests (Holm). Groups are not tested."
+        )
     if len(table["budgets"]) > 1:
         lines.append(
             f"{MARK} Another budget than {table['budgets'][0]:,.0f} training samples: "
@@ -112,7 +124,8 @@ def _contrast(contrast: dict[str, Any] | None) -> str:
     if contrast is None or contrast["difference"] is None:
         return "-"
     difference = _with_half(contrast["difference"], contrast["half_width"], "+.1f")
-    return f"{difference} (p {contrast['p_corrected']:.2g})"
+    p = contrast["p_corrected"]
+    return difference if p is None else f"{difference} (p {p:.2g})"
 
 
 def _with_half(value: float, half: float | None, form: str) -> str:

@@ -59,7 +59,7 @@ class StudyRun:
     seed: int
     settings: dict[str, Any]
     folder: Path
-    groups_by: str | None = None
+    groups_by: Path | None = None
 
     @property
     def name(self) -> str:
@@ -68,7 +68,7 @@ class StudyRun:
 
     @property
     def facts_file(self) -> Path:
-        """What the run was started with, beside its folder."""
+        """What there is to know of it beside its folder."""
         return self.folder.with_suffix(".json")
 
     def is_trained(self) -> bool:
@@ -84,45 +84,25 @@ class StudyRun:
         found = results_of(self, evaluation)
         return [data for data in evaluation.data if data not in found]
 
-    def check_unchanged(self) -> None:
-        """Check that what lies in its folder was started with these settings.
-
-        Raises:
-            BraddError: It was started with others; the first that differs is named.
-        """
-        if not self.facts_file.exists():
-            return
-        before = self._facts()["settings"]
-        for name in sorted({*before, *self.settings}):
-            if before.get(name) != self.settings.get(name):
-                raise BraddError(
-                    f"The run of {self.name} in {self.folder} was started with {name} = "
-                    f"{before.get(name)!r}, and is now to have {self.settings.get(name)!r}. Choose "
-                    "another out, or remove that folder and the file beside it."
-                )
-
     def start(self) -> None:
-        """Write down what it is started with."""
-        device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+        """Write down that it is trained here, for the first time or going on."""
+        here = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+        devices = self.devices() if self.facts_file.exists() else []
         facts = {
             "arm": self.arm.name,
             "about": self.arm.about,
             "seed": self.seed,
-            "device": device,
-            "settings": self.settings,
+            "devices": list(dict.fromkeys([*devices, here])),
         }
         with write_errors(self.folder):
             self.folder.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(self.facts_file, json.dumps(facts, indent=1) + "\n")
 
-    def device(self) -> str:
-        """Where it was trained: the name of a GPU, or cpu."""
-        return str(self._facts()["device"])
-
-    def _facts(self) -> dict[str, Any]:
+    def devices(self) -> list[str]:
+        """Where it was trained: the names of GPUs, or cpu."""
         try:
             facts = json.loads(self.facts_file.read_text(encoding="utf-8"))
-            return {name: facts[name] for name in ("settings", "device")}
+            return [str(device) for device in facts["devices"]]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BraddError(
                 f"{self.facts_file} cannot be read ({error!r}): restore it, or remove it and "
@@ -136,7 +116,8 @@ def do_runs(
     """Train and evaluate what is not finished, one after the other.
 
     Several processes may do this at once, on one machine or several with a common file system: each
-    run has a lock, and a run that another process is doing is left to it.
+    run has a lock, and a run that another process is doing is left to it. If that process has been
+    killed meanwhile, whoever comes to the end goes on with the run.
 
     Args:
         runs: Those of the comparison.
@@ -146,33 +127,43 @@ def do_runs(
 
     Returns:
         What there is to say of runs that could not be done, by their names.
-
-    Raises:
-        BraddError: A folder holds something else; found before any run is done.
     """
-    for run in runs:
-        run.check_unchanged()
     failures: dict[str, str] = {}
-    for number, run in enumerate(runs, 1):
-        if run.is_finished(evaluation):
-            continue
-        with write_errors(run.folder):
-            run.folder.parent.mkdir(parents=True, exist_ok=True)
-        with locked_if_free(run.folder) as free:
-            if not free:
-                say(f"{run.name}: another process is doing it")
-                continue
-            say(f"\n{run.name} ({number} of {len(runs)})")
-            try:
-                if not run.is_trained():
-                    run.start()
-                    train(run)
-                for data in run.missing(evaluation):
-                    measure(run, data)
-            except BraddError as error:  # the other runs may be well
-                log.error("%s failed: %s", run.name, error)
-                failures[run.name] = str(error)
-    return failures
+    tried: set[str] = set()
+    while True:
+        free = [run for run in runs if run.name not in tried and not run.is_finished(evaluation)]
+        done = 0
+        for run in free:
+            with write_errors(run.folder):
+                run.folder.parent.mkdir(parents=True, exist_ok=True)
+            with locked_if_free(run.folder) as mine:
+                if not mine:
+                    say(f"{run.name}: another process is doing it")
+                    continue
+                tried.add(run.name)
+                done += 1
+                say(f"\n{run.name} ({runs.index(run) + 1} of {len(runs)})")
+                if why := _do(run, evaluation, train, measure):
+                    failures[run.name] = why
+        if not done:
+            return failures
+
+
+def _do(run: StudyRun, evaluation: Evaluation, train: Train, measure: Measure) -> str:
+    """Why it failed; empty if it is finished."""
+    try:
+        if not run.is_trained():
+            run.start()
+            train(run)
+        for data in run.missing(evaluation):
+            measure(run, data)
+    except BraddError as error:
+        log.error("%s failed: %s", run.name, error)
+        return str(error)
+    except Exception as error:  # a worker that died, memory that ran out: other runs may be well
+        log.exception("%s failed", run.name)
+        return f"{type(error).__name__}: {error}"
+    return ""
 
 
 def results_of(run: StudyRun, evaluation: Evaluation) -> dict[str, dict[str, Any]]:

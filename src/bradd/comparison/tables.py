@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from bradd.comparison.measured import SCORES, Measured
+from bradd.comparison.measured import Measured
 from bradd.evaluation.statistics import holm, mean_interval, paired_test
 
 __all__ = ["comparison_tables"]
@@ -37,9 +37,10 @@ def comparison_tables(
         its runs, ascending) and `rows`. A row has `arm`, `seeds`, `budget`, `variations`, `seconds`
         and `gpu_hours` (means over its runs), `external_data`, `scores` by data, score and group
         (each with `values`, `mean` and `half_width` of the 95 % confidence interval, None for a
-        single run) and `contrasts` by reference, data and score (each with `difference`, its
-        `half_width`, `p` of the paired t test, `p_corrected` by Holm over all contrasts of the
-        table, and the `seeds` that both have).
+        single run) and `contrasts` by reference, data, score and group (each with `difference`, its
+        `half_width` and the `seeds` that both have; that of all test images, where there are two
+        seeds or more, also with `p` of the paired t test and `p_corrected` by Holm over all tests
+        of the table).
     """
     budgets = sorted({run.budget for run in measured})
     groups = [budgets] if together and budgets else [[budget] for budget in budgets]
@@ -64,14 +65,15 @@ def _table(
             if reference not in of_arm or row["arm"] == reference:
                 continue
             contrasts = row["contrasts"].setdefault(reference, {})
-            for data in of_arm[reference][0].scores:
-                for score in SCORES.values():
-                    contrast = _contrast(of_arm[row["arm"]], of_arm[reference], data, score)
-                    contrasts.setdefault(data, {})[score] = contrast
-                    if contrast["p"] is not None:
+            mine, theirs = of_arm[row["arm"]], of_arm[reference]
+            for data, scores in theirs[0].scores.items():
+                for score, groups in scores.items():
+                    found = {group: _contrast(mine, theirs, data, score, group) for group in groups}
+                    contrasts.setdefault(data, {})[score] = found
+                    if found["all"]["p"] is not None:
                         # Two references are compared with each other once.
                         pair = frozenset((row["arm"], reference))
-                        tests.setdefault((pair, data, score), contrast)
+                        tests.setdefault((pair, data, score), found["all"])
     _correct(rows, tests)
     return {"budgets": budgets, "tests": len(tests), "rows": rows}
 
@@ -102,22 +104,29 @@ def _row(runs: Sequence[Measured]) -> Row:
     }
 
 
-def _contrast(runs: Sequence[Measured], others: Sequence[Measured], data: str, score: str) -> Row:
-    """An arm's accuracies less another's, seed by seed."""
-    mine = {run.seed: run.scores[data][score]["all"] for run in runs}
-    theirs = {run.seed: run.scores[data][score]["all"] for run in others}
+def _contrast(
+    runs: Sequence[Measured], others: Sequence[Measured], data: str, score: str, group: str
+) -> Row:
+    """An arm's accuracies less another's, seed by seed; groups are not tested."""
+    mine, theirs = (
+        {
+            run.seed: run.scores[data][score][group]
+            for run in part
+            if group in run.scores[data][score]
+        }
+        for part in (runs, others)
+    )
     seeds = sorted(mine.keys() & theirs.keys())
+    found: Row = {"seeds": seeds, "difference": None, "half_width": None}
+    found |= {"p": None, "p_corrected": None}
     if not seeds:
-        return {"seeds": [], "difference": None, "half_width": None, "p": None, "p_corrected": None}
+        return found
     one, other = [mine[seed] for seed in seeds], [theirs[seed] for seed in seeds]
     summary = _summary([a - b for a, b in zip(one, other, strict=True)])
-    return {
-        "seeds": seeds,
-        "difference": summary["mean"],
-        "half_width": summary["half_width"],
-        "p": paired_test(one, other),
-        "p_corrected": None,
-    }
+    found |= {"difference": summary["mean"], "half_width": summary["half_width"]}
+    if group == "all" and len(seeds) > 1:
+        found["p"] = paired_test(one, other)
+    return found
 
 
 def _correct(rows: Sequence[Row], tests: dict[tuple[frozenset[str], str, str], Row]) -> None:
@@ -125,10 +134,10 @@ def _correct(rows: Sequence[Row], tests: dict[tuple[frozenset[str], str, str], R
     for row in rows:
         for reference, by_data in row["contrasts"].items():
             for data, by_score in by_data.items():
-                for score, contrast in by_score.items():
-                    if contrast["p"] is not None:
+                for score, by_group in by_score.items():
+                    if by_group["all"]["p"] is not None:
                         pair = frozenset((row["arm"], reference))
-                        contrast["p_corrected"] = corrected[pair, data, score]
+                        by_group["all"]["p_corrected"] = corrected[pair, data, score]
 
 
 def _summary(values: Sequence[float]) -> Row:

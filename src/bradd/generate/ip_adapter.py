@@ -16,7 +16,8 @@ from bradd.generate.pretrained import PretrainedGenerator
 
 __all__ = ["IPAdapter"]
 
-WITH = " with "  # between the revisions of model and adapter
+# Between model and adapter, of their revisions and licences.
+WITH, AND = " with ", "; adapter: "
 
 SCALE_STEP = 0.1
 
@@ -98,14 +99,15 @@ class IPAdapter(PretrainedGenerator):
         """See `PretrainedGenerator.pin`."""
         model, _, adapter = revision.partition(WITH)
         super().pin(model)
+        if self.adapter_files().revision == adapter:
+            return
         if is_folder(self.adapter):
-            if self.adapter_files().revision != adapter:
-                raise BraddError(
-                    f"generator.adapter: the files in {self.adapter} are not those that earlier "
-                    "rounds of this run used. Put them back, or start another run."
-                )
-        else:
-            self._adapter_files, self._pinned_adapter = None, adapter
+            raise BraddError(
+                f"generator.adapter: the files in {self.adapter} are not those that earlier rounds "
+                "of this run used. Put them back, or start another run."
+            )
+        self._adapter_files = self._pipeline = None
+        self._pinned_adapter = adapter
 
     def revision(self) -> str:
         """Of the model and of the adapter."""
@@ -124,14 +126,14 @@ class IPAdapter(PretrainedGenerator):
                 found: str = snapshot_download(name, revision=revision, allow_patterns=patterns)
                 return found
 
-            commit = self.adapter_revision or self._pinned_adapter
+            commit = self._pinned_adapter or self.adapter_revision
             files = model_files(self.adapter, commit, "generator.adapter", download)
             weights = files.folder / self.adapter_folder / self.adapter_file
             if not weights.is_file():
                 raise BraddError(f"generator.adapter: {self.adapter} holds no {weights}.")
             self._adapter_files = files
             if files.licence:
-                self.licence = f"{self.licence}; adapter: {files.licence}"
+                self.licence = f"{self.licence.partition(AND)[0]}{AND}{files.licence}"
         return self._adapter_files
 
     def load(self, folder: Path) -> Any:

@@ -153,7 +153,7 @@ class PretrainedGenerator(Generator):
                 )
                 return found
 
-            wanted = self.model_revision or self._pinned
+            wanted = self._pinned or self.model_revision
             files = model_files(self.model, wanted, "generator.model", download)
             check_parts(self.model, files.folder, self.parts, type(self).__name__)
             self.licence = files.licence or self.licence
@@ -162,15 +162,15 @@ class PretrainedGenerator(Generator):
 
     def pin(self, revision: str) -> None:
         """See `Generator.pin`; a hub's repository may have newer ones by now."""
+        if self.files().revision == revision:
+            return
         if is_folder(self.model):
-            if self.revision() != revision:
-                raise BraddError(
-                    f"generator.model: the files in {self.model} are not those that earlier rounds "
-                    "of this run used. Put them back, or start another run."
-                )
-        elif self._files is None or self._files.revision != revision:
-            self._files = self._pipeline = None
-            self._pinned = revision
+            raise BraddError(
+                f"generator.model: the files in {self.model} are not those that earlier rounds of "
+                "this run used. Put them back, or start another run."
+            )
+        self._files = self._pipeline = None
+        self._pinned = revision
 
     def revision(self) -> str:
         """The commit of the hub's repository, or a hash of the folder's weights and configs."""
