@@ -52,15 +52,17 @@ from bradd.select import Rare
 from bradd.select.thumbnail import thumbnails
 from fidelity_judge import (
     GROUPS,
+    VARIATIONS,
     Copies,
     Judge,
     LongTail,
+    Made,
     frechet_distance,
     long_tail,
     mean_distance,
 )
+from fidelity_sheet import sheet, table
 
-VARIATIONS = 8  # of an anchor
 MOST_ANCHORS = 12  # of a class
 DRAWS = 3  # of a variation, with acceptance
 EMBEDDING_NOISE = 0.5  # times the embeddings' spread, in the row that noises them
@@ -171,16 +173,6 @@ def anchors_of(subject: LongTail, judge: Judge, seed: int) -> np.ndarray:
         members = np.flatnonzero((subject.classes == rank) & known)
         chosen.append(random_generator(seed, "anchors", rank).permutation(members)[:MOST_ANCHORS])
     return np.concatenate(chosen)
-
-
-@dataclass
-class Made:
-    """Variations: their pixels `[V, 3, S, S]`, and which of the anchors each is of, `[V]`."""
-
-    pixels: np.ndarray
-    own: np.ndarray
-    wanted: int
-    draws: int
 
 
 def made_by(
@@ -302,50 +294,6 @@ def real_images(subject: LongTail, anchors: np.ndarray, judge: Judge, data: str)
         rows.append(random_generator(1, "real", anchor).permutation(members[1::2])[:VARIATIONS])
     pictures = [test.images.load(int(row)) for row in np.concatenate(rows)]
     return Made(views(pictures, subject), own, len(own), len(own))
-
-
-def table(rows: list[dict[str, Any]]) -> str:
-    """As Markdown."""
-    lines = [
-        "| configuration | acceptance | keep: head | middle | tail | diversity: head | middle "
-        "| tail | copies: head, % | middle, % | tail, % | accepted: tail, % | FD | CPU s |",
-        "|---" * 14 + "|",
-    ]
-    for row in rows:
-        cells = [row["configuration"], row["acceptance"]]
-        for number, factor, digits in (("keep", 1, 2), ("diversity", 1, 2), ("copies", 100, 1)):
-            for name in GROUPS:
-                value = row[name][number]
-                mean, half = factor * value["mean"], factor * value["half"]
-                cells.append(f"{mean:.{digits}f} ± {half:.{digits}f}")
-        cells += [f"{100 * row['tail']['accepted']:.0f}", f"{row['frechet']:.2f}"]
-        cells.append("" if row["seconds"] is None else f"{row['seconds']:.0f}")
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def sheet(subject: LongTail, made: Made, anchors: np.ndarray, path: Path, zoom: int = 2) -> None:
-    """Four anchors of head, middle and tail each, and right of each its variations."""
-    groups = subject.group(anchors)
-    side, gap = subject.pixels.shape[-1], 2
-    rows = []
-    for group in range(len(GROUPS)):
-        candidates = np.flatnonzero(groups == group)
-        spread = np.linspace(0, len(candidates) - 1, 4).round().astype(int)
-        rows += [candidates[place] for place in spread]
-    pixels = np.full(
-        (3, len(rows) * (side + gap), (VARIATIONS + 1) * (side + gap) + 2 * gap), 255, np.uint8
-    )
-    for line, anchor in enumerate(rows):
-        top = line * (side + gap)
-        pixels[:, top : top + side, :side] = subject.pixels[anchors[anchor]]
-        mine = np.flatnonzero(made.own == anchor)[:VARIATIONS]
-        for column, variation in enumerate(made.pixels[mine]):
-            left = (column + 1) * (side + gap) + 2 * gap
-            pixels[:, top : top + side, left : left + side] = variation
-    picture = Image.fromarray(pixels.transpose(1, 2, 0))
-    size = (picture.width * zoom, picture.height * zoom)
-    picture.resize(size, Image.Resampling.NEAREST).save(path, optimize=True)
 
 
 def main() -> None:

@@ -25,6 +25,7 @@ from long_tails import centre_views, convolutions, train_classifier
 
 SAMPLES_JUDGED_BY = 200_000  # about as many are shown to the judge in its training
 LARGEST, RATIO = 600, 100  # images of the largest class, and how many times the smallest
+VARIATIONS = 8  # of an anchor
 GROUPS = ("head", "middle", "tail")  # the first 3 classes, the next 4, the last 3 of ten
 
 
@@ -119,6 +120,16 @@ def write_images(labelled: LabelledImages, order: np.ndarray, seed: int, folder:
         members = np.flatnonzero(labelled.labels == label)
         for index in random_generator(seed, "images", rank).permutation(members)[:size]:
             labelled.images.load(int(index)).save(folder / str(rank) / f"{index:05d}.png")
+
+
+@dataclass
+class Made:
+    """Variations: their pixels `[V, 3, S, S]`, and which of the anchors each is of, `[V]`."""
+
+    pixels: np.ndarray
+    own: np.ndarray
+    wanted: int
+    draws: int
 
 
 class Judge:

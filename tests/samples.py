@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,16 @@ def picture(seed: int, size: int = SIZE) -> Image.Image:
         for a, b, c in rng.uniform(0, 1, (3, 3))
     ]
     return Image.fromarray(np.stack(waves, axis=2).astype(np.uint8))
+
+
+def labelled_photos(root: Path, frequent: str = "frequent", rare: str = "rare") -> Path:
+    """Pictures of two classes, sixty to train on and twelve to test on."""
+    for number in range(72):
+        split = "train" if number < 60 else "test"
+        path = root / split / (frequent if number % 2 else rare) / f"{number:02d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture(number).save(path)
+    return root
 
 
 class TinyBackbone(nn.Module):

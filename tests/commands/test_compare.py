@@ -16,7 +16,7 @@ from bradd.errors import BraddError
 from bradd.presets import Facts
 from bradd.run import Run
 from killable import SETTINGS
-from samples import picture
+from samples import labelled_photos
 
 SHARED = {**SETTINGS, "epochs_per_cycle": 1, "cycles": 2, "n_anchors": 2, "n_variations": 1}
 DUPLICATE = {"class_path": "Duplicate", "init_args": {}}
@@ -24,14 +24,7 @@ DUPLICATE = {"class_path": "Duplicate", "init_args": {}}
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sixty pictures in two class folders to train on, twelve to test on."""
-    root = tmp_path_factory.mktemp("data") / "photos"
-    for number in range(72):
-        split = "train" if number < 60 else "test"
-        path = root / split / ("frequent" if number % 2 else "rare") / f"{number:02d}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        picture(number).save(path)
-    return root
+    return labelled_photos(tmp_path_factory.mktemp("data") / "photos")
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from bradd.cli import main
 from bradd.commands.reproduce import CIFAR10_CLASSES, _known_as
 from bradd.errors import BraddError
 from killable import SETTINGS
-from samples import picture
+from samples import labelled_photos, picture
 
 SHARED: dict[str, Any] = {
     **SETTINGS,
@@ -26,13 +26,7 @@ SHARED: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("data") / "photos"
-    for number in range(72):
-        split = "train" if number < 60 else "test"
-        path = root / split / ("bird" if number % 2 else "cat") / f"{number:02d}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        picture(number).save(path)
-    return root
+    return labelled_photos(tmp_path_factory.mktemp("data") / "photos", "bird", "cat")
 
 
 @pytest.mark.parametrize("matched", [False, True])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,18 +11,16 @@ from bradd.commands.evaluate import evaluate
 from bradd.commands.pretrain import pretrain
 from bradd.comparison.arms import Arm, chosen_arms, settings_of_seed
 from bradd.comparison.cost import estimate, say_estimate
-from bradd.comparison.measured import measure_run
-from bradd.comparison.rendering import contrast_cells, markdown, notes, score_cells
+from bradd.comparison.outcome import outcome_of, say_outcome, write_outcome
 from bradd.comparison.settled import SettledArm, differing_budgets, plain_settings, settle_arm
 from bradd.comparison.study import Evaluation, StudyRun, do_runs
 from bradd.comparison.subsets import Source, Subsets, write_subsets
-from bradd.comparison.tables import comparison_tables
-from bradd.console import console_on, say, show_table
+from bradd.console import console_on, say
 from bradd.data import Manifest, absolute_data, is_named, open_labelled
 from bradd.data.imbalanced import check_imbalanced
 from bradd.errors import BraddError
 from bradd.evaluation.protocol import PROTOCOLS, ProtocolName
-from bradd.files import write_atomically, write_errors
+from bradd.files import write_errors
 from bradd.lock import locked
 from bradd.run import Run
 from bradd.training import quiet_lightning
@@ -78,7 +75,7 @@ def compare(
         dry_run: Only say which runs there are, and estimate what they cost by a short calibration.
 
     Returns:
-        What comparison.json holds: `tables` as of `comparison_tables`, and what they are of.
+        What comparison.json holds, see `outcome_of`; empty after a dry run.
 
     Raises:
         BraddError: A setting is wrong, or a run failed; finished ones are kept.
@@ -116,9 +113,9 @@ def compare(
             return {}
         failures = do_runs(runs, evaluation, _train, lambda run, on: _measure(run, on, protocol))
         with locked(folder / "comparison"):  # processes that share the plan may end together
-            found = _compared(runs, evaluation, [arm.name for arm in chosen], against, together)
-            _write(found, folder, against)
-        _say(found, runs, evaluation, against, folder)
+            found = outcome_of(runs, evaluation, [arm.name for arm in chosen], against, together)
+            write_outcome(found, folder, against)
+        say_outcome(found, folder, against)
     if failures:
         name, why = next(iter(failures.items()))
         raise BraddError(
@@ -248,65 +245,3 @@ def _groups_by(run: StudyRun, data: str) -> str | None:
         return None
     counts = Manifest.read(run.groups_by).counts
     return str(run.groups_by) if set(counts) == set(open_labelled(data, "test").classes) else None
-
-
-def _compared(
-    runs: Sequence[StudyRun],
-    evaluation: Evaluation,
-    arms: Sequence[str],
-    references: Sequence[str],
-    together: bool,
-) -> dict[str, Any]:
-    finished = [run for run in runs if run.is_finished(evaluation)]
-    measured = [measure_run(run, evaluation) for run in finished]
-    return {
-        "data": runs[0].settings["data"],
-        "evaluated_on": list(evaluation.data),
-        "protocol": evaluation.protocol,
-        "about": {run.arm.name: run.arm.about for run in runs},
-        "groups": next((one.groups for one in measured if one.groups), ""),
-        "devices": sorted({device for run in finished for device in run.devices()}),
-        "finished": len(finished),
-        "runs": len(runs),
-        "tables": comparison_tables(measured, arms, references, together),
-    }
-
-
-def _write(found: dict[str, Any], folder: Path, references: Sequence[str]) -> None:
-    write_atomically(folder / "comparison.json", json.dumps(found, indent=1) + "\n")
-    lines = [
-        f"{found['finished']} of {found['runs']} runs, trained on {', '.join(found['devices'])}.",
-        f"Protocol: {found['protocol']}.",
-    ]
-    if found["groups"]:
-        lines.append(f"Groups by {found['groups']}; means of their classes' accuracies.")
-    lines += ["", *(f"- {name}: {about}" for name, about in found["about"].items())]
-    for table in found["tables"]:
-        for data in found["evaluated_on"]:
-            lines += ["", f"## Evaluated on {Path(data).name}", ""]
-            lines += [markdown(score_cells(table, data))]
-            if contrasts := contrast_cells(table, data, references):
-                lines += [markdown(contrasts)]
-            lines += notes(table)
-    write_atomically(folder / "comparison.md", "\n".join(lines) + "\n")
-
-
-def _say(
-    found: dict[str, Any],
-    runs: Sequence[StudyRun],
-    evaluation: Evaluation,
-    references: Sequence[str],
-    folder: Path,
-) -> None:
-    for table in found["tables"]:
-        for data in evaluation.data:
-            name = Path(data).name
-            header, *rows = score_cells(table, data)
-            show_table(f"Accuracy on {name} in %", header, rows)
-            if contrasts := contrast_cells(table, data, references):
-                show_table(f"Differences on {name} in points", contrasts[0], contrasts[1:])
-        for line in notes(table):
-            say(line)
-    if found["finished"] < len(runs):
-        say(f"{found['finished']} of {len(runs)} runs are finished; the same command shows more.")
-    say(f"Written: {folder / 'comparison.md'} and comparison.json")
