@@ -31,7 +31,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -152,17 +152,21 @@ def fitted(
     """The generator, and the CPU seconds that its last fit took."""
     folder = cache / f"{configuration.fit}-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
-    embeddings = subject.embeddings if configuration.told else np.ones_like(subject.embeddings)
     generator = configuration.make()
     images = Stored(subject.pixels)
     if configuration.warm and not (folder / "seconds.json").exists():
         generator.fit(images, subject.earlier_embeddings, seed + 1, folder)
     start = time.process_time()
-    generator.fit(images, embeddings, seed, folder)
+    generator.fit(images, subject.embeddings, seed, folder)
     seconds = time.process_time() - start
     if not (folder / "seconds.json").exists():
         (folder / "seconds.json").write_text(json.dumps(seconds))
     return generator, float(json.loads((folder / "seconds.json").read_text()))
+
+
+def untold(subject: LongTail) -> LongTail:
+    """The same with embeddings that tell nothing, neither in training nor in sampling."""
+    return replace(subject, embeddings=np.ones_like(subject.embeddings))
 
 
 def anchors_of(subject: LongTail, judge: Judge, seed: int) -> np.ndarray:
@@ -323,13 +327,14 @@ def main() -> None:
     for name, configuration in configurations().items():
         if arguments.only and name not in arguments.only:
             continue
+        told = subject if configuration.told else untold(subject)
         generator, seconds = fitted(
-            configuration, subject, seed, arguments.cache / f"{Path(data).name}-{seed}"
+            configuration, told, seed, arguments.cache / f"{Path(data).name}-{seed}"
         )
         for acceptance, make in (("no", made_by), ("yes", accepted_of)):
             if acceptance == "yes" and name != "default":
                 continue
-            made = make(generator, subject, anchors, seed)
+            made = make(generator, told, anchors, seed)
             facts = {"configuration": name, "acceptance": acceptance, "seconds": seconds}
             rows.append(facts | measure(made))
             print(table(rows[-1:]).splitlines()[-1], flush=True)

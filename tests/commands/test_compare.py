@@ -125,6 +125,7 @@ def test_a_dry_run_estimates_and_leaves_no_run(
     assert "hours on this machine" in said
     assert "none  2  2" in said
     assert not (out / "runs").exists()
+    assert not (out / "arms").exists()  # what is chosen for this machine need not suit another
 
 
 def test_a_dry_run_of_more_anchors_than_are_timed(

@@ -105,7 +105,7 @@ def compare(
             folder.mkdir(parents=True, exist_ok=True)
         subsets = {seed: write_subsets(source, chosen, seed, folder / "splits") for seed in numbers}
         with locked(folder / "arms"):
-            settled = _settled(chosen, shared, subsets[numbers[0]], source, folder, not dry_run)
+            settled = _settled(chosen, shared, subsets[numbers[0]], source, folder, dry_run)
         runs = _runs(folder, source, settled, subsets)
         _say_budgets(settled, together)
         if dry_run:
@@ -136,7 +136,7 @@ def _settled(
     subsets: Subsets,
     source: Source,
     folder: Path,
-    generators: bool,
+    dry_run: bool,
 ) -> list[SettledArm]:
     return [
         settle_arm(
@@ -146,7 +146,7 @@ def _settled(
             _of_seed(arm, 0, subsets),
             absolute_data(source.data),
             folder / "arms" / f"{arm.name}.json",
-            generators=generators,
+            dry_run=dry_run,
         )
         for arm in arms
     ]
@@ -164,10 +164,12 @@ def _say_budgets(settled: Sequence[SettledArm], together: bool) -> None:
 def _references(given: Sequence[str] | None, arms: Sequence[Arm]) -> list[str]:
     names = [arm.name for arm in arms]
     if given is None:
-        # An arm of its own name may be one of them: `imbalanced: {like: none}`.
-        found = [arm.name for usual in REFERENCES for arm in arms if arm.like == usual][:2]
-        plain = [name for name in REFERENCES if name in names]
-        return plain or [n for n in found if not arms[names.index(n)].own]
+        found = []
+        for usual in REFERENCES:
+            # Under a name of its own it may be there too: `imbalanced: {like: none}`.
+            alike = [arm.name for arm in arms if arm.like == usual and not arm.own]
+            found += [usual] if usual in names else alike[:1]
+        return found
     for name in given:
         if name not in names:
             raise BraddError(f"references: {name!r} is none of the arms, {', '.join(names)}.")

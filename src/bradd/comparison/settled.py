@@ -81,7 +81,7 @@ def settle_arm(
     data: str,
     file: Path,
     *,
-    generators: bool = True,
+    dry_run: bool = False,
 ) -> SettledArm:
     """Choose an arm's settings, or take those that were chosen before; check that they can be had.
 
@@ -92,7 +92,8 @@ def settle_arm(
         of_seed: Settings of one seed, see `settings_of_seed`.
         data: What is trained on.
         file: Where they are written down.
-        generators: Whether to find out if generators can be had.
+        dry_run: Write nothing down, and do not ask whether generators can be had: the runs may be
+            done on another machine.
 
     Raises:
         BraddError: A setting is impossible, or not what it was before; arm and setting are named.
@@ -106,14 +107,14 @@ def settle_arm(
         settings = resolve(
             {name: value for name, value in checked_with.items() if name in OF_SETTINGS}, facts
         )
-        _check(settings, facts, generators)
+        _check(settings, facts, generators=not dry_run)
     except BraddError as error:
         raise BraddError(f"The arm {arm.name}: {error}") from error
     plain = {**(written or given), **settings.to_config()}
     of_machine_and_seed = [name for name in (*FREE_ON_RESUME, *of_seed) if name in plain]
     for name in of_machine_and_seed:
         del plain[name]
-    if written is None:
+    if written is None and not dry_run:
         with write_errors(file):
             file.parent.mkdir(parents=True, exist_ok=True)
         content = {"arm": arm.name, "about": arm.about, "given": given, "settings": plain}
@@ -140,7 +141,7 @@ def _read(file: Path, given: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def _check(settings: Settings, facts: Facts, generators: bool) -> None:
+def _check(settings: Settings, facts: Facts, *, generators: bool) -> None:
     plan = Backbone.choose(
         settings.backbone,
         settings.image_size,
