@@ -129,4 +129,5 @@ def _contrast(contrast: dict[str, Any] | None) -> str:
 
 
 def _with_half(value: float, half: float | None, form: str) -> str:
+    value = round(value, 1) + 0.0  # no minus before a zero
     return f"{value:{form}}" if half is None else f"{value:{form}} ± {half:.1f}"
