@@ -28,6 +28,8 @@ __all__ = ["PRESETS", "Facts", "Settings", "resolve", "usable_cores", "usual_gen
 
 PRESETS = ("recommended", "paper")
 
+CYCLES, EPOCHS_PER_CYCLE = 5, 20  # the paper's
+
 CHOICES = {
     "candidates": get_args(Candidates),
     "epoch_length": get_args(EpochLength),
@@ -184,8 +186,8 @@ def _common(chosen: dict[str, Any], facts: Facts) -> dict[str, Any]:
         "method": method,
         "views": method.default_views.for_image_size(image_size),
         "generator": usual_generator(chosen["preset"]),
-        "cycles": 5,
-        "epochs_per_cycle": 20,
+        "cycles": CYCLES,
+        "epochs_per_cycle": EPOCHS_PER_CYCLE,
         "first_round": 1,
         "n_variations": 5,
         "draws": 3,

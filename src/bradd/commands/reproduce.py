@@ -45,8 +45,8 @@ def reproduce(
 
     `bradd reproduce table1 --out studies/table1`. What the paper trained on and how long (ImageNet-
     100-LT, Stable unCLIP) is `--scale paper`; `--scale small` does the same on CIFAR-10-LT with a
-    small network and the embedded generator, on one GPU in minutes, on a CPU in a night. Runs are
-    kept, recognised and gone on with as by bradd compare.
+    small network and the embedded generator; `--dry-run` estimates the time. Runs are kept,
+    recognised and gone on with as by bradd compare.
 
     Args:
         table: table1 (balanced, imbalanced, BRADD), table2 (SDCLR, TS, BRADD), table3a (methods),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from bradd.errors import BraddError
+from bradd.presets import CYCLES, EPOCHS_PER_CYCLE
 
 __all__ = [
     "STANDARD_ARMS",
@@ -22,8 +23,6 @@ __all__ = [
 Subset = Literal["imbalanced", "balanced"]
 Settings = dict[str, Any]
 
-# The defaults of `bradd pretrain`, which an arm without rounds needs to know to train as long.
-CYCLES, EPOCHS_PER_CYCLE = 5, 20
 LIKE = "like"
 SCHEDULE = ("cycles", "epochs_per_cycle", "first_round")
 
