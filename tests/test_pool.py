@@ -142,3 +142,43 @@ def test_ranks_share_each_global_batch(
 def test_impossible_batches_are_refused(folder: Path, tmp_path: Path, batch_size: int) -> None:
     with pytest.raises(BraddError, match=f"batch_size is {batch_size}, but there are 40 images"):
         Pool(folder, tmp_path / "run").sampler(0, batch_size)
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 1.0])
+def test_a_share_of_real_images_holds_in_every_epoch(
+    folder: Path, tmp_path: Path, share: float
+) -> None:
+    pool = Pool(folder, tmp_path / "run")
+    sampler = pool.sampler(0, 8, real_share=share)
+    assert sorted(sampler) == list(range(40))  # nothing to share yet
+    grow(pool, 1, accepted=12)
+    pool.show_rounds(1)
+    first = list(sampler)
+    sampler.set_epoch(1)
+    for drawn in (first, list(sampler)):
+        counts = Counter(drawn)
+        assert sum(counts[index] for index in range(40)) == round(40 * share)
+        for group in (range(40), range(40, 52)):  # either kind as evenly as can be
+            times = [counts[index] for index in group]
+            assert max(times) - min(times) <= 1
+    assert first != list(sampler)
+
+
+def test_an_impossible_share_of_real_images_is_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(BraddError, match=r"real_share is 1.5: it must be from 0 to 1"):
+        Pool(folder, tmp_path / "run").sampler(0, 8, real_share=1.5)
+
+
+def test_families_go_back_to_real_images_also_from_variations_of_variations(
+    folder: Path, tmp_path: Path
+) -> None:
+    pool = Pool(folder, tmp_path / "run")
+    for cycle, anchors in ((1, [3, 3, 7]), (2, [41, 7])):  # 41 is a variation of image 3
+        writer = RoundWriter(pool.ledger, cycle)
+        for number, anchor in enumerate(anchors):
+            facts = row(cycle, accepted=True, number=number) | {"anchor": anchor}
+            writer.add(picture(100 * cycle + number), **facts)
+        writer.commit({"cycle": cycle})
+        pool.show_rounds(cycle)
+    assert pool.families() == {3: [3, 40, 41, 43], 7: [7, 42, 44]}
+    assert [pool.original(index) for index in (3, 5, 42, 43)] == [3, 5, 7, 3]

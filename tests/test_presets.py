@@ -50,6 +50,8 @@ GIVEN: dict[str, Any] = {
     "acceptance": False,
     "draws": 2,
     "epoch_length": "grown",
+    "real_share": 0.8,
+    "siblings": 0.5,
     "batch_size": 6,
     "optimizer": "sgd",
     "learning_rate": 0.7,
@@ -302,6 +304,8 @@ def test_the_papers_recipe_for_a_resnet_does_not_depend_on_the_machine() -> None
         ("precision", "bf17"),
         ("candidates", "imagez"),
         ("epoch_length", "long"),
+        ("real_share", 1.2),
+        ("siblings", -0.1),
     ],
 )
 def test_an_impossible_value_is_named(name: str, value: Any) -> None:

@@ -54,6 +54,7 @@ class Pool(Dataset[tuple[Any, int]]):
         # Where training begins: workers draw ahead before a resumed trainer sets the epoch.
         self.first_epoch = 0
         self._variations: list[Path] = []
+        self._originals: list[int] = []  # the real image that each variation goes back to
         self._check_folder()
         self.show_rounds(max(self.ledger.committed(), default=0))
 
@@ -83,19 +84,38 @@ class Pool(Dataset[tuple[Any, int]]):
 
     def show_rounds(self, cycle: int) -> None:
         """Let the pool hold the accepted variations of the committed rounds 1 to `cycle`."""
-        self._variations = [
-            self.ledger.folder / row.file
+        rows = [
+            row
             for committed in self.ledger.committed()
             if committed <= cycle
             for row in self.ledger.variations(committed)
             if row.accepted
         ]
+        self._variations = [self.ledger.folder / row.file for row in rows]
+        self._originals = []
+        for row in rows:
+            self._originals.append(self.original(row.anchor))
+
+    def original(self, index: int) -> int:
+        """The real image that the image or variation at `index` goes back to."""
+        return index if index < len(self.images) else self._originals[index - len(self.images)]
+
+    def families(self) -> dict[int, list[int]]:
+        """Each image that has variations, with all that go back to it: itself first, then these."""
+        found: dict[int, list[int]] = {}
+        for number, image in enumerate(self._originals):
+            found.setdefault(image, [image]).append(len(self.images) + number)
+        return found
 
     def sampler(
-        self, seed: int, batch_size: int, epoch_length: EpochLength = "matched"
+        self,
+        seed: int,
+        batch_size: int,
+        epoch_length: EpochLength = "matched",
+        real_share: float = 0.0,
     ) -> PoolSampler:
         """A sampler over this pool for a DataLoader of the same (global) `batch_size`."""
-        return PoolSampler(self, seed, batch_size, epoch_length)
+        return PoolSampler(self, seed, batch_size, epoch_length, real_share)
 
     def _variation(self, index: int) -> Path:
         position = index - len(self.images)
@@ -140,14 +160,24 @@ class PoolSampler(Sampler[int]):
         seed: The run's seed.
         batch_size: Images in a global batch, over all processes.
         epoch_length: `"matched"` or `"grown"`.
+        real_share: How much of an epoch is real images once there are variations, above 0, at most
+            1; either kind is then drawn as evenly as can be. 0: as much as of the pool.
 
     Raises:
-        BraddError: A batch larger than the images, or one the processes cannot share evenly.
+        BraddError: A batch larger than the images, or one the processes cannot share evenly; a
+            share outside 0 to 1.
     """
 
     def __init__(
-        self, pool: Pool, seed: int, batch_size: int, epoch_length: EpochLength = "matched"
+        self,
+        pool: Pool,
+        seed: int,
+        batch_size: int,
+        epoch_length: EpochLength = "matched",
+        real_share: float = 0.0,
     ) -> None:
+        if not 0 <= real_share <= 1:
+            raise BraddError(f"real_share is {real_share}: it must be from 0 to 1.")
         if not 1 <= batch_size <= len(pool.images):
             raise BraddError(
                 f"batch_size is {batch_size}, but there are {len(pool.images)} images: choose a "
@@ -162,6 +192,7 @@ class PoolSampler(Sampler[int]):
         self.seed = seed
         self.batch_size = batch_size
         self.epoch_length = epoch_length
+        self.real_share = real_share
         self._epoch: int | None = None
 
     @property
@@ -179,10 +210,21 @@ class PoolSampler(Sampler[int]):
         return samples // self.batch_size
 
     def __iter__(self) -> Iterator[int]:
-        order = random_generator(self.seed, "order", self.epoch).permutation(len(self.pool))
-        drawn = order[: self.batches() * self.batch_size]
+        random = random_generator(self.seed, "order", self.epoch)
+        samples = self.batches() * self.batch_size
+        if self.real_share == 0 or len(self.pool) == len(self.pool.images):
+            drawn = random.permutation(len(self.pool))[:samples]
+        else:
+            drawn = self._drawn_by_share(random, samples)
         mine: np.ndarray = drawn[distributed.rank() :: distributed.world_size()]
         return iter(mine.tolist())
+
+    def _drawn_by_share(self, random: np.random.Generator, samples: int) -> np.ndarray:
+        images = len(self.pool.images)
+        real = round(self.real_share * samples)
+        variations = _evenly(random, len(self.pool) - images, samples - real)
+        both = np.concatenate([_evenly(random, images, real), images + variations])
+        return random.permutation(both)
 
     def __len__(self) -> int:
         """Samples of this process in an epoch.
@@ -193,3 +235,9 @@ class PoolSampler(Sampler[int]):
         if self.epoch_length == "grown":
             raise TypeError("The length of a grown epoch changes as the pool grows.")
         return self.batches() * self.batch_size // distributed.world_size()
+
+
+def _evenly(random: np.random.Generator, count: int, samples: int) -> np.ndarray:
+    """So many draws from `count` things, none more than once oftener than another."""
+    rounds = [random.permutation(count) for _ in range(-(-samples // count))]
+    return np.concatenate([np.empty(0, np.int64), *rounds])[:samples]

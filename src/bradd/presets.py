@@ -98,6 +98,8 @@ class Settings:
     acceptance: bool
     draws: int
     epoch_length: EpochLength
+    real_share: float
+    siblings: float
     batch_size: int
     optimizer: str
     learning_rate: float
@@ -191,6 +193,8 @@ def _common(chosen: dict[str, Any], facts: Facts) -> dict[str, Any]:
         "first_round": 1,
         "n_variations": 5,
         "draws": 3,
+        "real_share": 0.0,
+        "siblings": 0.0,
         "precision": _precision(facts),
         "compile": False,
         "num_workers": _num_workers(facts),
@@ -323,6 +327,9 @@ def _check(chosen: dict[str, Any]) -> None:
     for name, least in least_values.items():
         if not chosen[name] >= least:
             raise BraddError(f"{name} is {chosen[name]}: it must be at least {least}.")
+    for name in ("real_share", "siblings"):
+        if not 0 <= chosen[name] <= 1:
+            raise BraddError(f"{name} is {chosen[name]}: it must be from 0 to 1.")
     if chosen["first_round"] >= chosen["cycles"] > 1:
         raise BraddError(
             f"first_round is {chosen['first_round']}, but after the last of {chosen['cycles']} "

@@ -19,6 +19,7 @@ from bradd import distributed
 from bradd.console import StageProgress, stage
 from bradd.files import replace_atomically, write_errors
 from bradd.pool import Pool, PoolSampler
+from bradd.siblings import Siblings
 from bradd.views import Views
 from bradd.views.cache import ImageCache
 from bradd.views.dataset import CachedViewDataset, ViewBatch, ViewDataset, as_is
@@ -50,6 +51,7 @@ def training_loader(
     image_size: int,
     num_workers: int,
     cache: tuple[int, int] | None = None,
+    siblings: float = 0.0,
 ) -> DataLoader[ViewBatch]:
     """Batches of random views of the pool, a function of the sampler's seed and epoch.
 
@@ -61,18 +63,22 @@ def training_loader(
         num_workers: Processes that decode and crop, and without a GPU do the rest too.
         cache: Width and height in which images are kept in memory, filled here; None decodes them
             every time.
+        siblings: How often every second view of an image shows one of its family, see `Siblings`.
 
     Raises:
         BraddError: The images do not fit into memory.
     """
+    partners = Siblings(pool, sampler.seed, siblings) if siblings > 0 else None
     if cache is not None:
         kept = ImageCache(pool, cache, max(1, num_workers))
         with stage(f"keep {len(pool)} images in memory", len(pool)) as progress:
             kept.fill(progress.advance)
-        dataset: Dataset[ViewBatch] = CachedViewDataset(kept, views, image_size, sampler.seed)
+        dataset: Dataset[ViewBatch] = CachedViewDataset(
+            kept, views, image_size, sampler.seed, partners
+        )
         num_workers = 0  # drawing boxes is all that is left to do
     else:
-        cropped = ViewDataset(pool, views, image_size, sampler.seed)
+        cropped = ViewDataset(pool, views, image_size, sampler.seed, partners)
         dataset = cropped if torch.cuda.is_available() else WorkerViews(cropped)
     return DataLoader(
         dataset,

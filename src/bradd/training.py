@@ -113,7 +113,9 @@ def fit(
         BraddError: The images or the batch do not fit into memory, or the run came to grief.
     """
     pool = Pool(training_set.images, run.folder)
-    sampler = pool.sampler(settings.seed, settings.batch_size, settings.epoch_length)
+    sampler = pool.sampler(
+        settings.seed, settings.batch_size, settings.epoch_length, settings.real_share
+    )
     metrics = EpochMetrics(run.metrics, settings.batch_size)
     callbacks: list[L.Callback] = [
         Rebalance(
@@ -159,6 +161,7 @@ def fit(
         settings.image_size,
         settings.num_workers,
         kept_shape(settings, training_set),
+        settings.siblings,
     )
     checkpoint = run.checkpoint if resume and run.checkpoint.exists() else None
     try:

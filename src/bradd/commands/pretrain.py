@@ -57,6 +57,8 @@ def pretrain(
     acceptance: bool | None = None,
     draws: int | None = None,
     epoch_length: EpochLength | None = None,
+    real_share: float | None = None,
+    siblings: float | None = None,
     batch_size: int | None = None,
     optimizer: Literal["sgd", "adamw", "lars"] | None = None,
     learning_rate: float | None = None,
@@ -124,6 +126,11 @@ def pretrain(
         acceptance: Refuse variations that left their anchor, and copies.
         draws: How often at most each variation is drawn until one is accepted. Default: 3.
         epoch_length: matched (as many samples as there are images) or grown (the whole pool).
+        real_share: How much of an epoch is real images once there are variations, 0 to 1; 0
+            (default): as much as of the pool.
+        siblings: How often every second view of an image shows one of its family instead (its
+            variations, or what it is a variation of), so that these have to agree; 0 to 1.
+            Default: 0.
         batch_size: Images in a batch, over all devices. Default: 256 (ViT 512), on a CPU 128,
             fewer for small data.
         optimizer: sgd, adamw or lars. Default: sgd, for vision transformers adamw.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NotRequired, TypedDict, TypeVar
 
 import numpy as np
@@ -18,18 +18,22 @@ from bradd.views.cache import ImageCache
 from bradd.views.crop import Box, crop
 from bradd.views.draw import draw_boxes, draw_numbers, draw_parameters
 from bradd.views.reduction import ImageSource, load_reduced
-from bradd.views.specification import Views
+from bradd.views.specification import ViewRecipe, Views
 
 __all__ = [
     "CachedViewDataset",
     "CentreViewDataset",
     "ImageSource",
+    "Partners",
     "ViewBatch",
     "ViewDataset",
     "as_is",
 ]
 
 T = TypeVar("T")
+
+Partners = Callable[[Sequence[tuple[int, int]]], npt.NDArray[np.int64]]
+"""From keys (epoch, index) to the images that every second view shows instead, `[B]`."""
 
 
 class ViewBatch(TypedDict):
@@ -43,7 +47,8 @@ class ViewBatch(TypedDict):
     # Of the photometric part, [V, B, P]; absent where it has been done.
     parameters: NotRequired[npt.NDArray[np.float32]]
     views: NotRequired[list[Tensor]]  # V times uint8 [B, 3, S_v, S_v]
-    images: NotRequired[Tensor]  # uint8 [B, 3, H, W]
+    images: NotRequired[Tensor]  # uint8 [B, 3, H, W], or [N, 3, H, W] where there are rows
+    rows: NotRequired[Tensor]  # which of the images each view shows, int64 [V, B]
     boxes: NotRequired[npt.NDArray[np.float32]]  # left, top, width, height in pixels, [V, B, 4]
     sizes: NotRequired[list[int]]  # the side S_v of each view
 
@@ -65,16 +70,25 @@ class ViewDataset(Dataset[Any]):
         views: The method's views.
         size: Side S of the (global) views in pixels.
         seed: The run's seed.
+        partners: What every second view shows. Default: the same image as the others.
 
     Raises:
         BraddError: The size is not positive.
     """
 
-    def __init__(self, images: ImageSource, views: Views, size: int, seed: int) -> None:
+    def __init__(
+        self,
+        images: ImageSource,
+        views: Views,
+        size: int,
+        seed: int,
+        partners: Partners | None = None,
+    ) -> None:
         _check_size(size)
         self.images = images
         self.recipes = views.recipes(size)
         self.seed = seed
+        self.partners = partners
 
     def __len__(self) -> int:
         return len(self.images)
@@ -86,23 +100,29 @@ class ViewDataset(Dataset[Any]):
             torch.empty(len(keys), 3, recipe.size, recipe.size, dtype=torch.uint8)
             for recipe in self.recipes
         ]
-        for row, (_, index) in enumerate(keys):
-            image, boxes = self._load(index, numbers[:, row : row + 1])
-            for view, recipe, box in zip(views, self.recipes, boxes, strict=True):
-                view[row] = torch.from_numpy(crop(image, box, recipe.size))
+        shown = _shown(keys, len(self.recipes), self.partners)
+        for row in range(len(keys)):
+            for index in dict.fromkeys(shown[:, row].tolist()):  # one, unless there are partners
+                of_index = np.flatnonzero(shown[:, row] == index).tolist()
+                recipes = [self.recipes[number] for number in of_index]
+                image, boxes = self._load(index, recipes, numbers[of_index, row : row + 1])
+                for number, recipe, box in zip(of_index, recipes, boxes, strict=True):
+                    views[number][row] = torch.from_numpy(crop(image, box, recipe.size))
         return ViewBatch(
             index=_indices(keys), parameters=draw_parameters(self.recipes, numbers), views=views
         )
 
-    def _load(self, index: int, numbers: npt.NDArray[np.float64]) -> tuple[Image.Image, list[Box]]:
+    def _load(
+        self, index: int, recipes: Sequence[ViewRecipe], numbers: npt.NDArray[np.float64]
+    ) -> tuple[Image.Image, list[Box]]:
         """Decode an image no larger than its views need, and say what they show of it."""
 
         def boxes(width: int, height: int) -> npt.NDArray[np.float64]:
-            return draw_boxes(self.recipes, numbers, [width], [height])[:, 0]  # [V, 4]
+            return draw_boxes(recipes, numbers, [width], [height])[:, 0]  # [V, 4]
 
         def pixels(width: int, height: int) -> float:
             shown = boxes(width, height)[:, 2:].min(axis=1)
-            return float((shown / [recipe.size for recipe in self.recipes]).min())
+            return float((shown / [recipe.size for recipe in recipes]).min())
 
         image, full_size, factor = load_reduced(self.images, index, pixels)
         return image, [Box(*row) for row in (boxes(*full_size) / factor).tolist()]
@@ -116,16 +136,25 @@ class CachedViewDataset(Dataset[Any]):
         views: The method's views.
         size: Side S of the (global) views in pixels.
         seed: The run's seed.
+        partners: What every second view shows. Default: the same image as the others.
 
     Raises:
         BraddError: The size is not positive.
     """
 
-    def __init__(self, cache: ImageCache, views: Views, size: int, seed: int) -> None:
+    def __init__(
+        self,
+        cache: ImageCache,
+        views: Views,
+        size: int,
+        seed: int,
+        partners: Partners | None = None,
+    ) -> None:
         _check_size(size)
         self.cache = cache
         self.recipes = views.recipes(size)
         self.seed = seed
+        self.partners = partners
 
     def __len__(self) -> int:
         return len(self.cache)
@@ -133,18 +162,27 @@ class CachedViewDataset(Dataset[Any]):
     def __getitems__(self, keys: Sequence[tuple[int, int]]) -> ViewBatch:
         """A batch of whole images and what views to make of them, for `keys` of (epoch, index)."""
         index = _indices(keys)
-        images, sizes = self.cache.get(index.numpy())
+        shown = _shown(keys, len(self.recipes), self.partners)
+        # Without partners the first view shows what all do, in the batch's order.
+        needed = index.numpy() if self.partners is None else np.unique(shown)
+        images, sizes = self.cache.get(needed)
         numbers = draw_numbers(self.seed, keys, len(self.recipes))
-        boxes = draw_boxes(self.recipes, numbers, sizes[:, 0], sizes[:, 1])
+        rows = None if self.partners is None else np.searchsorted(needed, shown)
+        of_view = sizes if rows is None else sizes[rows]  # [B, 2] or [V, B, 2]
+        boxes = draw_boxes(self.recipes, numbers, of_view[..., 0], of_view[..., 1])
         height, width = images.shape[2:]
-        scale = np.array([width, height]) / sizes  # what the cache squeezed is cut out as squeezed
-        return ViewBatch(
+        # What the cache squeezed is cut out as squeezed.
+        scale = np.array([width, height]) / of_view
+        batch = ViewBatch(
             index=index,
             parameters=draw_parameters(self.recipes, numbers),
             images=torch.from_numpy(images),
-            boxes=(boxes * np.tile(scale, 2)).astype(np.float32),
+            boxes=(boxes * np.concatenate([scale, scale], axis=-1)).astype(np.float32),
             sizes=[recipe.size for recipe in self.recipes],
         )
+        if rows is not None:
+            batch["rows"] = torch.from_numpy(rows)
+        return batch
 
 
 class CentreViewDataset(Dataset[tuple[Tensor, int]]):
@@ -172,6 +210,16 @@ class CentreViewDataset(Dataset[tuple[Tensor, int]]):
             self.images, index, lambda width, height: min(width, height) / self.size
         )
         return torch.tensor(centre_view(image, self.size)), index
+
+
+def _shown(
+    keys: Sequence[tuple[int, int]], views: int, partners: Partners | None
+) -> npt.NDArray[np.int64]:
+    """Which image each view shows, `[V, B]`."""
+    shown = np.tile(np.array([index for _, index in keys], np.int64), (views, 1))
+    if partners is not None:
+        shown[1::2] = partners(keys)
+    return shown
 
 
 def _indices(keys: Sequence[tuple[int, int]]) -> Tensor:

@@ -106,8 +106,8 @@ def draw_boxes(
     Args:
         recipes: One for each view, V.
         numbers: `[V, B, U]`, see `draw_numbers`.
-        widths: Of the images in pixels, `[B]`, 1 or more.
-        heights: Of the images in pixels, `[B]`, 1 or more.
+        widths: Of the images in pixels, 1 or more, `[B]`, or `[V, B]` where views differ.
+        heights: Of the images in pixels, likewise.
 
     Returns:
         Left, top, width and height in whole pixels, `[V, B, 4]`.
@@ -117,8 +117,8 @@ def draw_boxes(
     )
     settings = np.array([bounds(recipe) for recipe in recipes], np.float64)[..., None]  # [V, 4, 1]
     smallest, largest, narrowest, widest = settings.transpose(1, 0, 2)  # each [V, 1]
-    width = np.asarray(widths, np.float64)[:, None]  # [B, 1]
-    height = np.asarray(heights, np.float64)[:, None]
+    width = np.asarray(widths, np.float64)[..., None]  # [B, 1] or [V, B, 1]
+    height = np.asarray(heights, np.float64)[..., None]
 
     # Each [V, B, attempts].
     area = width * height * _between(smallest[..., None], largest[..., None], numbers[..., _AREA])
@@ -135,7 +135,7 @@ def draw_boxes(
     first = fits.argmax(axis=2)[..., None]
     found = fits.any(axis=2)
 
-    width, height = width[:, 0], height[:, 0]
+    width, height = width[..., 0], height[..., 0]
     central_width = np.minimum(width, np.maximum(1, np.rint(height * widest)))
     central_height = np.minimum(height, np.maximum(1, np.rint(width / narrowest)))
     box_width = np.where(found, np.take_along_axis(tried_width, first, 2)[..., 0], central_width)

@@ -68,9 +68,11 @@ def make_views(batch: ViewBatch) -> list[Tensor]:
 def _cropped(batch: ViewBatch) -> list[Tensor]:
     if "views" in batch:
         return batch["views"]
+    images = batch["images"]
+    shown = [images[rows] for rows in batch["rows"]] if "rows" in batch else None
     return [
-        crop_batch(batch["images"], boxes, size)
-        for boxes, size in zip(batch["boxes"], batch["sizes"], strict=True)
+        crop_batch(images if shown is None else shown[number], boxes, size)
+        for number, (boxes, size) in enumerate(zip(batch["boxes"], batch["sizes"], strict=True))
     ]
 
 
