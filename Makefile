@@ -1,11 +1,12 @@
 # make demo    installs, trains with and without rebalancing on images that come with a dependency
-# make test    installs, then lint, types and every test that needs no GPU
+# make test    installs, then lint, types, documentation and every test that needs no GPU
+# make docs    builds the documentation into site/
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := $(BIN)/bradd pretrain --config docs/demo.yaml --overwrite
 
-.PHONY: demo test lint install clean
+.PHONY: demo test lint docs install clean
 
 demo: install
 	$(DEMO) --out runs/demo/without --cycles 1 --epochs_per_cycle 45
@@ -13,13 +14,17 @@ demo: install
 	$(BIN)/bradd evaluate --run runs/demo/without,runs/demo/with
 	$(BIN)/bradd report --run runs/demo/with --picture runs/demo/anchors.png
 
-test: install lint
+test: install lint docs
 	$(BIN)/pytest
 
 lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# A warning of docs is an error. The variable silences news of mkdocs' own future.
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 install: $(VENV)/installed
 
@@ -31,4 +36,4 @@ $(VENV)/installed: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) runs site .pytest_cache .mypy_cache .ruff_cache

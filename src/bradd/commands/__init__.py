@@ -1,0 +1,3 @@
+"""The commands: one file each, one public function a file."""
+
+from __future__ import annotations
