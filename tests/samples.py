@@ -67,6 +67,8 @@ def row(anchor: int, accepted: bool = True, number: int = 0, attempt: int = 0) -
         "random_distance": 0.9,
         "nearest_distance": 0.5,
         "pixel_distance": 30.0,
+        "map_x": 0.1,
+        "map_y": -0.2,
         "accepted": accepted,
         "reason": "" if accepted else "why",
     }

@@ -207,6 +207,7 @@ def test_nothing_is_left_beside_the_round(folder: Path, tmp_path: Path, encoder:
     assert sorted(path.name for path in pool.ledger.round_folder(1).iterdir()) == [
         "anchors",
         "round.json",
+        "sample.parquet",
         "selection.parquet",
         "variations",
         "variations.parquet",

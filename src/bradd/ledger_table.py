@@ -36,6 +36,8 @@ class Variation:
         pixel_distance: By how many levels (of 255) its thumbnail differs from its anchor's.
         accepted: Whether training draws from it.
         reason: Why it was refused; empty when accepted.
+        map_x: Where it lies on the round's map of the embedding, see `bradd.embedding_map`.
+        map_y: Likewise.
         file: The picture, relative to the run's folder.
         sha256: The file's checksum.
     """
@@ -58,6 +60,8 @@ class Variation:
     pixel_distance: float
     accepted: bool
     reason: str
+    map_x: float
+    map_y: float
     file: str
     sha256: str
 

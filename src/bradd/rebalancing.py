@@ -19,6 +19,7 @@ from bradd.clock import Clock
 from bradd.component import describe, settings_of
 from bradd.console import say
 from bradd.embedding import Encoder, embed
+from bradd.embedding_map import EmbeddingMap, groups, places_before
 from bradd.errors import BraddError
 from bradd.generate import Acceptance, Generator
 from bradd.ledger_table import Variation
@@ -82,11 +83,31 @@ def rebalance(pool: Pool, encoder: Encoder, cycle: int, settings: RoundSettings)
         )
     with clock("select"):
         choice = choose_anchors(pool, embeddings, cycle, settings)
-    writer.add_selection(choice.columns(pool))
+    with clock("map"):
+        before = places_before(pool.ledger, len(pool.images))
+        embedding_map = EmbeddingMap(embeddings, before)
+        places = embedding_map(embeddings)
+        members = groups(embeddings, derive_seed(settings.seed, "groups", cycle))
+    on_map: dict[str, np.ndarray | list[str]] = {
+        "map_x": places[:, 0],
+        "map_y": places[:, 1],
+        "group": members,
+    }
+    writer.add_selection(choice.columns(pool) | on_map)
+    if before is None:
+        writer.add_sample(views[: len(pool.images)], settings.seed)
     with clock("accept"):
         acceptance = _acceptance(len(pool.images), embeddings, views, choice, settings)
     maker = VariationMaker(
-        pool, encoder, embeddings, choice.selection, acceptance, cycle, settings, clock
+        pool,
+        encoder,
+        embeddings,
+        choice.selection,
+        acceptance,
+        embedding_map,
+        cycle,
+        settings,
+        clock,
     )
     finished = writer.finished(maker.groups)
     if finished < len(maker.groups):

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from bradd.embedding_map import SAMPLE, sample_table
 from bradd.files import sync_folder, write_atomically, write_errors
 from bradd.ledger import GENERATOR, JOURNAL, KEY, VIEWS, Ledger
 from bradd.ledger_table import Variation, as_table
@@ -139,6 +140,11 @@ class RoundWriter:
         """Write `selection.parquet`: one row for each image of the pool."""
         with write_errors(self._folder):
             pq.write_table(pa.table(columns), self._folder / "selection.parquet")
+
+    def add_sample(self, views: np.ndarray, seed: int) -> None:
+        """Keep small pictures of some images, for the page's map; see `sample_table`."""
+        with write_errors(self._folder):
+            pq.write_table(sample_table(views, seed), self._folder / SAMPLE)
 
     def commit(self, summary: dict[str, Any]) -> None:
         """Make the round visible, whole, by one rename."""

@@ -14,6 +14,7 @@ from PIL import Image
 from bradd.console import stage
 from bradd.data.resize import centre_view
 from bradd.embedding import Encoder
+from bradd.embedding_map import EmbeddingMap
 from bradd.generate import Acceptance, Verdict
 from bradd.pool import Pool
 from bradd.provenance import picture_text, provenance
@@ -45,6 +46,16 @@ class _Draw:
     closer: int = 0
 
 
+@dataclass(frozen=True)
+class _Judged:
+    """A draw with its picture, the verdict on it, and where it lies on the map, `[2]`."""
+
+    draw: _Draw
+    picture: Image.Image
+    verdict: Verdict
+    place: list[float]
+
+
 class VariationMaker:
     """Makes every anchor's variations, judges them, and draws refused ones again.
 
@@ -54,6 +65,7 @@ class VariationMaker:
         embeddings: Of the pool, float32 `[P, D]`.
         selection: The anchors, `[A]`, and the scores of the pool.
         acceptance: Judges by those anchors.
+        embedding_map: Of the round.
         cycle: The cycle that has ended.
         settings: Of the round; their generator must be fitted before `write`.
         clock: Measures the stages `"generate"` and `"accept"`.
@@ -69,6 +81,7 @@ class VariationMaker:
         embeddings: np.ndarray,
         selection: Selection,
         acceptance: Acceptance,
+        embedding_map: EmbeddingMap,
         cycle: int,
         settings: RoundSettings,
         clock: Callable[[str], AbstractContextManager[None]],
@@ -79,6 +92,7 @@ class VariationMaker:
         self._anchors: list[int] = selection.indices.tolist()
         self._scores = selection.scores
         self._acceptance = acceptance
+        self._map = embedding_map
         self._cycle = cycle
         self._settings = settings
         self._clock = clock
@@ -108,11 +122,12 @@ class VariationMaker:
         originals = {first + place: self._pool.load(anchor) for place, anchor in enumerate(group)}
         for row, original in originals.items():
             writer.add_anchor(self._anchors[row], _picture(self._view(original)))
-        for draw, picture, verdict in self._drawn(originals):
+        for one in self._drawn(originals):
+            draw, verdict = one.draw, one.verdict
             anchor = self._anchors[draw.row]
             name = self._pool.name(anchor)
             writer.add(
-                picture,
+                one.picture,
                 picture_text(facts, name, draw.seed, self._settings.generator.judged),
                 anchor=anchor,
                 anchor_name=name,
@@ -121,32 +136,36 @@ class VariationMaker:
                 seed=draw.seed,
                 anchor_score=float(self._scores[anchor]),
                 accepted=not verdict.reason,
+                map_x=one.place[0],
+                map_y=one.place[1],
                 **vars(verdict),
                 **facts,
             )
 
-    def _drawn(self, originals: dict[int, Image.Image]) -> list[tuple[_Draw, Image.Image, Verdict]]:
+    def _drawn(self, originals: dict[int, Image.Image]) -> list[_Judged]:
         """Every draw of the anchors' variations, in the order of anchor, variation and attempt."""
         waiting = [
             self._draw(row, number)
             for row in originals
             for number in range(self._settings.n_variations)
         ]
-        found: list[tuple[_Draw, Image.Image, Verdict]] = []
+        found: list[_Judged] = []
         for attempt in range(1, 1 + (self._settings.draws if self._judged else 1)):
             with self._clock("generate"):
                 pictures = self._pictures(waiting, originals)
             with self._clock("accept"):
-                verdicts = self._verdicts(waiting, pictures)
-            found += zip(waiting, pictures, verdicts, strict=True)
+                judged = self._judge(waiting, pictures)
+            found += judged
             waiting = [
-                self._draw(draw.row, draw.number, attempt, draw.closer + verdict.step)
-                for draw, verdict in zip(waiting, verdicts, strict=True)
-                if verdict.reason
+                self._draw(
+                    one.draw.row, one.draw.number, attempt, one.draw.closer + one.verdict.step
+                )
+                for one in judged
+                if one.verdict.reason
             ]
             if not waiting:
                 break
-        return sorted(found, key=lambda one: (one[0].row, one[0].number, one[0].attempt))
+        return sorted(found, key=lambda one: (one.draw.row, one.draw.number, one.draw.attempt))
 
     def _draw(self, row: int, number: int, attempt: int = 0, closer: int = 0) -> _Draw:
         place = ("generate", self._cycle, self._anchors[row], number, attempt)
@@ -164,16 +183,21 @@ class VariationMaker:
             return generator.generate_closer(anchors, embeddings, seeds, steps)
         return generator.generate(anchors, embeddings, seeds)
 
-    def _verdicts(self, draws: Sequence[_Draw], pictures: Sequence[Image.Image]) -> list[Verdict]:
+    def _judge(self, draws: Sequence[_Draw], pictures: Sequence[Image.Image]) -> list[_Judged]:
         views = np.stack([self._view(picture) for picture in pictures])
         step = self._settings.batch_size
-        embedded = [
-            self._encoder(torch.from_numpy(views[start : start + step]))
-            for start in range(0, len(views), step)
-        ]
+        embeddings = np.concatenate(
+            [
+                self._encoder(torch.from_numpy(views[start : start + step]))
+                for start in range(0, len(views), step)
+            ]
+        )
         rows, seeds = [draw.row for draw in draws], [draw.seed for draw in draws]
-        verdicts = self._acceptance.judge(np.concatenate(embedded), thumbnails(views), rows, seeds)
-        return verdicts if self._judged else [replace(one, reason="") for one in verdicts]
+        verdicts = self._acceptance.judge(embeddings, thumbnails(views), rows, seeds)
+        if not self._judged:
+            verdicts = [replace(verdict, reason="") for verdict in verdicts]
+        places = self._map(embeddings).tolist()
+        return [_Judged(*one) for one in zip(draws, pictures, verdicts, places, strict=True)]
 
     def _view(self, image: Image.Image) -> np.ndarray:
         return centre_view(image, self._encoder.image_size)

@@ -76,6 +76,8 @@ def write_round(folder: Path, cycle: int, side: int, first: int) -> list[dict[st
                     "random_distance": 0.75,
                     "nearest_distance": 0.5,
                     "pixel_distance": 33.0,
+                    "map_x": 0.25,
+                    "map_y": -0.5,
                     "accepted": k != 1,
                     "reason": f"refused because {number}" if k == 1 else "",
                     "file": file,
