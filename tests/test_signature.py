@@ -250,7 +250,15 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         (["--learning_rate=fast"], "learning_rate is 'fast': expected float."),
         (["--guard=maybe"], "guard is 'maybe': expected bool."),
         (["--resume=maybe"], "resume is 'maybe': expected bool."),
-        (["--preset=papre"], "preset is 'papre': expected one of 'recommended', 'paper'."),
+        (
+            ["--preset=papre"],
+            "preset is 'papre': expected one of 'recommended', 'paper'. Did you mean 'paper'?",
+        ),
+        (
+            ["--selector=bradd.select.KNNDistanc"],
+            "selector: module 'bradd.select' has no attribute 'KNNDistanc'. Did you mean "
+            "'KNNDistance'?",
+        ),
         (["--backbone_kwargs=3"], "backbone_kwargs is '3': expected dict."),
         (["--selector.draws=x"], "selector.draws is 'x': expected int."),
         (["--views.blur=x"], "views.blur is 'x': expected float."),
@@ -272,8 +280,9 @@ def test_a_class_of_another_kind_is_refused() -> None:
     assert "bradd.Duplicate does not correspond to a subclass of Selector" in message
 
 
-def test_an_unknown_component_is_suggested_the_nearest() -> None:
-    message = mistake("--selector=KNNDistanc")
+@pytest.mark.parametrize("option", ["--selector", "--selector.help"])
+def test_an_unknown_component_is_suggested_the_nearest(option: str) -> None:
+    message = mistake(f"{option}=KNNDistanc")
     assert "no selector 'KNNDistanc'. Did you mean KNNDistance?" in message
     assert "Uniform" in message
 

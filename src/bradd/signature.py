@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import jsonargparse
 
-from bradd.errors import BraddError
+from bradd.errors import BraddError, did_you_mean
 from bradd.run import read_settings
 
 __all__ = ["CommandParser", "SettingError", "checked", "command_parser", "parse"]
@@ -91,7 +91,10 @@ def parse(function: Callable[..., Any], arguments: list[str]) -> dict[str, Any]:
         in_file = arguments[0].endswith((".yaml", ".yml"))
         first = "config" if in_file else next(iter(inspect.signature(function).parameters))
         arguments = [f"--{first}={arguments[0]}", *arguments[1:]]
-    pairs = _split_values(_switches(_underscored(arguments), parser))
+    pairs = [
+        _named_help(name, value)
+        for name, value in _split_values(_switches(_underscored(arguments), parser))
+    ]
     for name, value in pairs:
         if name == "--config" and value is not None:
             read_settings(Path(value))
@@ -162,6 +165,14 @@ def _in_order(pairs: list[tuple[str, str | None]]) -> list[str]:
         if name != "--config" or value is None
     ]
     return defaults + files + named + rest
+
+
+def _named_help(name: str, value: str | None) -> tuple[str, str | None]:
+    """`--selector.help rare` with the class's own spelling."""
+    component = name.removeprefix("--").removesuffix(".help")
+    if value is None or f"--{component}.help" != name or component not in DEFAULT_COMPONENTS:
+        return name, value
+    return name, _class_name(component, value)
 
 
 def _default(component: str, pairs: list[tuple[str, str | None]]) -> str:
@@ -237,7 +248,11 @@ def _explain(message: str, error: Exception | None, parser: CommandParser) -> Br
     if found := re.match(r"(?:Expected a|Not a valid subclass of) (.+)\. Got value: (\S*)", reason):
         expected = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", found[1])
         expected = re.sub(r"typing\.Literal\[(.*)\]", r"one of \1", expected)
-        return SettingError(setting, f"is {found[2]!r}: expected {expected}.", parser.prog)
+        near = did_you_mean(found[2], re.findall(r"'([^']+)'", expected))
+        return SettingError(setting, f"is {found[2]!r}: expected {expected}.{near}", parser.prog)
+    if found := re.match(r"module '([\w.]+)' has no attribute '(\w+)'", reason):
+        near = did_you_mean(found[2], dir(importlib.import_module(found[1])))
+        return BraddError(f"{setting}: {reason}.{near}")
     if setting in DEFAULT_COMPONENTS and (
         found := re.match(r"Expected a dot import path string: (\w+)$", reason)
     ):
@@ -254,8 +269,7 @@ def _explain(message: str, error: Exception | None, parser: CommandParser) -> Br
 
 def _unknown(name: str, parser: CommandParser) -> str:
     names = sorted({action.dest for action in parser._actions} - {"help", "print_config"})
-    near = difflib.get_close_matches(name, names, n=1)
-    return f"has no setting {name!r}." + (f" Did you mean {near[0]!r}?" if near else "")
+    return f"has no setting {name!r}.{did_you_mean(name, names)}"
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -60,14 +60,15 @@ def balance(
     Args:
         data: A folder (searched recursively), a text file of paths, or the name of a data set.
             With dry_run it may be left out where embeddings are given: then no image is decoded,
-            guarded or shown.
-        out: The folder to write to, outside data.
+            guarded or shown. No default.
+        out: The folder to write to, outside data. No default.
         encoder: What embeds the images: timm:NAME, hf:NAME_OR_FOLDER (Hugging Face; needs
-            bradd[hf]), or run:FOLDER (a run of bradd pretrain, or its backbone.safetensors).
+            bradd[hf]), or run:FOLDER (a run of bradd pretrain, or its backbone.safetensors). No
+            default.
         weights: A file of weights for a timm encoder. Default: those that timm publishes.
         embeddings: With dry_run, instead of an encoder: a .npy file [N, D], rows in the order of
             the images' sorted names, or a .parquet file with a column embedding and optionally
-            name or path.
+            name or path. Default: none.
         selector: What is under-represented. Default: Rare.
         generator: What makes variations. Default: RepresentationDiffusion, trained on the images.
         n_anchors: Images selected. Default: one in 30, at least 2, at most 500.
@@ -80,6 +81,7 @@ def balance(
         batch_size: Images embedded at once.
         num_workers: Processes that decode.
         max_unreadable: Share of unreadable images that is left out and listed rather than refused.
+            Default: 0.01.
         dry_run: Score and select only.
         resume: Go on with what was begun in out; data and settings need not be given again.
         overwrite: Replace what bradd wrote to out; other files there are left.

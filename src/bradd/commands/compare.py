@@ -53,19 +53,20 @@ def compare(
 
     Args:
         data: What is trained on, and unless told evaluated on: the name of a data set or a labelled
-            folder.
-        out: The comparison's folder; the runs lie in its runs/ARM/seed-SEED.
+            folder. No default.
+        out: The comparison's folder; the runs lie in its runs/ARM/seed-SEED. No default.
         longtail: Shape of the imbalanced subset, drawn anew for each seed: exponential:100,
             pareto:6 or imagenet100-lt:pareto (SDCLR's list: by bradd prepare, as the manifest).
-        manifest: Or the imbalanced subset itself, a file of bradd prepare. With neither all of the
-            data are trained on, and the arms balanced and readd cannot be had.
+            Default: none.
+        manifest: Or the imbalanced subset itself, a file of bradd prepare. Default: none; with
+            neither all of the data are trained on, and the arms balanced and readd cannot be had.
         arms: Names of standard arms (none, balanced, duplicate, augment, uniform+generate,
             ood+generate, readd, sdclr, ts), or by name their own settings of bradd pretrain; an arm
             of your own starts from the one that its entry like names (default: ood+generate).
             Default: all standard ones.
         seeds: How many (0, 1, ...), or which. A seed decides the subset, the first weights, the
             order of the images, views and variations: arms differ in what their names say alone.
-        settings: Of bradd pretrain, for all arms.
+        settings: Of bradd pretrain, for all arms. Default: its defaults.
         evaluate_on: Labelled data that each run is evaluated on, one or several. Default: data.
         protocol: Of the evaluation: standard, paper or sgd, see bradd evaluate.
         references: The arms that the others are tested against. Default: none and ood+generate,

@@ -44,13 +44,13 @@ def evaluate(
     protocol or seed embeds nothing again.
 
     Args:
-        run: A run's folder, or several with commas between them.
+        run: A run's folder, or several with commas between them. No default.
         data: Labelled images: digits, fashion-mnist, cifar10, or a folder with a subfolder for
             each class (with train/ and test/ above them, or split 80 to 20). Default: what the run
             was trained on.
-        checkpoint: Instead of a run: a file of weights for `backbone`.
-        backbone: Instead of a run: a timm model; without `checkpoint`, with random weights.
-        backbone_kwargs: Further arguments for timm.create_model.
+        checkpoint: Instead of a run: a file of weights for `backbone`. Default: random weights.
+        backbone: Instead of a run: a timm model. Default: none.
+        backbone_kwargs: Further arguments for timm.create_model. Default: none.
         image_size: Side of the images for `backbone`, in pixels. A run knows its own.
         batch_size: Images embedded at once.
         num_workers: Processes that decode.

@@ -55,13 +55,16 @@ def prepare(
             cifar10, imagenet100, ...; hf:NAME needs bradd[datasets]), or a folder with a subfolder
             for each class (with train/ and test/ above them, or split 80 to 20). Default: with
             balanced_like what that was cut from, with imagenet100-lt imagenet100.
-        out: The manifest to write, for example splits/cifar10-lt.json.
+        out: The manifest to write, for example splits/cifar10-lt.json. No default.
         longtail: The shape: exponential:100 or pareto:6, or of ImageNet-100 imagenet100-lt:pareto
             (12,912 images), imagenet100-lt:sdclr (12,205; needs list) or imagenet100-lt:bradd
-            (about 15 thousand). Results on different ones are not comparable.
+            (about 15 thousand). Results on different ones are not comparable. No default.
         list: SDCLR's own list of images, for imagenet100-lt:sdclr; its checksum is verified.
+            No default.
         balanced_like: A manifest: take as many images as it has, equally many of each class.
+            Default: longtail's shape.
         removed: Where to write a second manifest, of the images that the subset leaves out.
+            Default: none is written.
         seed: Decides which images are taken.
         overwrite: Replace other manifests at `out` and `removed`.
 

@@ -85,20 +85,21 @@ def pretrain(
 
     Args:
         data: A folder (searched recursively), a text file of paths, or the name of a data set
-            (digits, cifar10, imagenet100, ...; hf:NAME needs bradd[datasets]).
-        out: The run's folder.
+            (digits, cifar10, imagenet100, ...; hf:NAME needs bradd[datasets]). No default.
+        out: The run's folder. No default.
         preset: recommended (default: real anchors, matched budget, guard and acceptance on) or
             paper (its literal reading).
         longtail: Train on a long-tailed subset of labelled data, exponential:100 or pareto:6. The
-            labels shape the subset; training does not see them.
-        manifest: Train on the subset that this file of bradd prepare names. Default data: its own.
+            labels shape the subset; training does not see them. Default: all images.
+        manifest: Train on the subset that this file of bradd prepare names, of its own data unless
+            others are given. Default: all images.
         labels: Labelled images on which kNN accuracy is followed meanwhile, as for `evaluate`;
             training does not see them. Default: the data themselves where they are a named set, or
             with longtail or manifest; else none.
         backbone: A timm model. Default: a ResNet that suits images and machine.
         backbone_kwargs: Further arguments for timm.create_model, e.g. {"drop_path_rate": 0.1}.
             Beside them stem_stride, of a ResNet's 3x3 stem: up to 32 pixels 1, up to 64 pixels 2,
-            unless told; on a CPU 2 is several times as fast as 1.
+            unless told; on a CPU 2 is several times as fast as 1. Default: none.
         weights: What the backbone starts from: random (default), timm (timm's own pre-trained
             weights) or a safetensors or torch file.
         image_size: Side of the largest views in pixels. Default: the images' own up to 64, else
@@ -116,16 +117,21 @@ def pretrain(
         cycles: Cycles of training; rounds of rebalancing are one fewer. Default: 5. With 1 the
             images are not rebalanced.
         epochs_per_cycle: Epochs of a cycle. Default: 20.
-        n_anchors: Images selected in a round. Default: one in 30, at most 500.
+        n_anchors: Images selected in a round. Default: one in 30, at most 500; in the paper preset
+            500.
         n_variations: Variations of each. Default: 5.
-        candidates: Anchors are real images only, or from the whole pool.
+        candidates: Anchors are real images only, or from the whole pool. Default: images; in the
+            paper preset pool.
         guard: Keep images that look broken (blank, noise, tiny, extremely long) from being anchors,
-            and count copies of an image once.
-        anchor_limit: How many rounds may choose the same image; 0: any number. Default: 2.
+            and count copies of an image once. Default: true; in the paper preset false.
+        anchor_limit: How many rounds may choose the same image; 0: any number. Default: 2; in
+            the paper preset 0.
         first_round: The cycle that the first round follows. Default: 1.
-        acceptance: Refuse variations that left their anchor, and copies.
+        acceptance: Refuse variations that left their anchor, and copies. Default: true; false in
+            the paper preset and with grown epochs.
         draws: How often at most each variation is drawn until one is accepted. Default: 3.
         epoch_length: matched (as many samples as there are images) or grown (the whole pool).
+            Default: matched; in the paper preset grown.
         real_share: How much of an epoch is real images once there are variations, 0 to 1; 0
             (default): as much as of the pool.
         siblings: How often every second view of an image shows one of its family instead (its

@@ -16,8 +16,9 @@ def report(run: str | Path, picture: str | Path | None = None) -> Path:
     """Write a run's report.html from what lies in its folder.
 
     Args:
-        run: The run's folder.
-        picture: Also write a PNG that shows some anchors beside their variations.
+        run: The run's folder. No default.
+        picture: Also write a PNG that shows some anchors beside their variations. Default: none is
+            written.
 
     Returns:
         The page's path.

@@ -51,8 +51,8 @@ def reproduce(
     Args:
         table: table1 (balanced, imbalanced, BRADD), table2 (SDCLR, TS, BRADD), table3a (methods),
             table3b (backbones), table3c (selection), table3d (generation), table3e (cycles) or
-            table3f (anchors a round).
-        out: The comparison's folder.
+            table3f (anchors a round). No default.
+        out: The comparison's folder. No default.
         scale: small or paper.
         data: What is trained on: the name of a data set or a labelled folder. Default: cifar10, or
             imagenet100 at the scale of the paper.
@@ -61,7 +61,7 @@ def reproduce(
         seeds: How many (0, 1, ...), or which. The paper has one run of each.
         matched: Let all arms see equally many training samples. Default: as in the paper, where
             arms with more images train longer, which the table marks.
-        settings: Of bradd pretrain, for all arms, before those of the paper.
+        settings: Of bradd pretrain, for all arms, before those of the paper. Default: none.
         evaluate_on: Labelled data to evaluate on. Default: the paper's at its scale, else data.
         dry_run: Only say which runs there are, and estimate what they cost by a short calibration.
 
