@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 import torch
-from diffusers import UNet2DModel
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -35,6 +34,9 @@ class VelocityNetwork(nn.Module):
     def __init__(
         self, depth: int, side: int, embedding_size: int, channels: tuple[int, ...]
     ) -> None:
+        # Only here: diffusers takes seconds to import.
+        from diffusers import UNet2DModel
+
         super().__init__()
         self.unet: Any = UNet2DModel(
             sample_size=side,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.neighbors import LocalOutlierFactor
 
 from bradd.errors import BraddError
 from bradd.select.selector import ScoreSelector, unit_rows
@@ -34,6 +33,9 @@ class LocalDensity(ScoreSelector):
                 f"selector.k is {self.k}, but there are {len(points)} images: it must be below "
                 "that."
             )
+        # Only here: scikit-learn takes a second to import.
+        from sklearn.neighbors import LocalOutlierFactor
+
         factor = LocalOutlierFactor(n_neighbors=self.k, novelty=False).fit(points)
         scores: np.ndarray = -factor.negative_outlier_factor_.astype(np.float64)
         return scores
