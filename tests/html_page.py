@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from html.parser import HTMLParser
+from typing import Any
 
 VOID = {"meta", "img", "br", "use"}
 
@@ -15,6 +17,7 @@ class Page(HTMLParser):
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.stack: list[str] = []
         self.text: list[str] = []
+        self.scripts: dict[str, str] = {}
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -29,8 +32,14 @@ class Page(HTMLParser):
         assert self.stack.pop() == tag, f"</{tag}> closes another element"
 
     def handle_data(self, data: str) -> None:
-        if "style" not in self.stack:
+        if self.stack and self.stack[-1] == "script":
+            self.scripts[str(self.tags[-1][1].get("id"))] = data
+        elif "style" not in self.stack:
             self.text.append(data)
+
+    def data(self, id: str) -> Any:
+        """What a script element holds as JSON."""
+        return json.loads(self.scripts[id])
 
     def of(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.tags if name == tag]

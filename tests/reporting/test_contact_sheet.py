@@ -6,11 +6,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from bradd.errors import BraddError
 from bradd.reporting import write_contact_sheet
-from bradd.reporting.contact_sheet import CELL
+from bradd.reporting.contact_sheet import CELL, evenly
 
 
 def enlarged(path: Path) -> np.ndarray:
@@ -99,3 +101,15 @@ def test_what_cannot_be_shown_is_said(run: Path, young_run: Path) -> None:
     with pytest.raises(BraddError, match="cannot be written"):
         write_contact_sheet(run, run / "absent" / "sheet.png", cycle=1)
     assert not path.exists()
+
+
+@given(st.integers(0, 2000), st.integers(2, 80))
+def test_evenly_spread_positions(total: int, limit: int) -> None:
+    positions = evenly(total, limit)
+    assert len(positions) == min(total, limit)
+    assert positions == sorted(set(positions))
+    if total:
+        assert positions[0] == 0
+        assert positions[-1] == total - 1
+        gaps = np.diff(positions)
+        assert len(gaps) == 0 or gaps.max() - gaps.min() <= 1

@@ -6,25 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
-from bradd.reporting.gallery import evenly, gallery
+from bradd.reporting.gallery import galleries
 from bradd.reporting.pictures import embed
 from bradd.reporting.run_files import read_run
-
-
-@given(st.integers(0, 2000), st.integers(2, 80))
-def test_evenly_spread_positions(total: int, limit: int) -> None:
-    positions = evenly(total, limit)
-    assert len(positions) == min(total, limit)
-    assert positions == sorted(set(positions))
-    if total:
-        assert positions[0] == 0
-        assert positions[-1] == total - 1
-        gaps = np.diff(positions)
-        assert len(gaps) == 0 or gaps.max() - gaps.min() <= 1
 
 
 def decoded(source: str) -> Image.Image:
@@ -76,24 +62,29 @@ def test_a_file_that_is_no_picture(tmp_path: Path) -> None:
     assert embed(tmp_path) is None
 
 
-def test_anchors_are_in_the_order_of_their_scores(run: Path) -> None:
+def test_all_anchors_and_draws_are_there_in_the_order_of_the_scores(run: Path) -> None:
     files = read_run(run)
-    for one in files.rounds:
-        shown = gallery(files, one)
+    shown, pictures = galleries(files)
+    for one, of_round in zip(files.rounds, shown, strict=True):
         assert one.selection is not None
-        scores = one.selection.scores[one.selection.selected]
-        assert [card.score for card in shown.cards] == sorted(scores, reverse=True)
-        assert [card.rank for card in shown.cards] == [1, 2, 3]
-        for card in shown.cards:
-            assert {tile.row.anchor for tile in card.tiles} == {card.anchor}
-            assert {tile.row.cycle for tile in card.tiles} == {one.cycle}
+        scores = np.sort(one.selection.scores[one.selection.selected])[::-1]
+        anchors = of_round.data["anchors"]
+        assert of_round.anchors == 3
+        assert np.allclose([anchor["score"] for anchor in anchors], scores, rtol=1e-3)
+        assert [anchor["rank"] for anchor in anchors] == [1, 2, 3]
+        for anchor in anchors:
+            rows = [r for r in files.ledger if (r.cycle, r.anchor) == (one.cycle, anchor["index"])]
+            assert [draw[-1] for draw in anchor["variations"]] == [row.file for row in rows]
+            assert [draw[2] < 0 for draw in anchor["variations"]] == [r.accepted for r in rows]
+            for draw, row in zip(anchor["variations"], rows, strict=True):
+                if not row.accepted:
+                    assert of_round.data["reasons"][draw[2]] == row.reason
+                tile = pictures.tiles[draw[8]]
+                assert tile is not None
+                expected = np.asarray(Image.open(run / row.file))
+                assert np.array_equal(cut(pictures.sources, tile), expected)
 
 
-def test_a_page_of_many_rounds_shows_fewer_anchors_of_each(
-    run: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("bradd.reporting.gallery.ANCHORS_A_PAGE", 4)
-    files = read_run(run)
-    shown = [gallery(files, one) for one in files.rounds]
-    assert [len(one.cards) for one in shown] == [2, 2]
-    assert [one.anchors for one in shown] == [3, 3]
+def cut(sources: list[str], tile: tuple[int, int, int, int, int]) -> np.ndarray:
+    of, left, top, width, height = tile
+    return np.asarray(decoded(sources[of]))[top : top + height, left : left + width]

@@ -12,7 +12,6 @@ from PIL import Image, ImageDraw, ImageFont
 from bradd.errors import BraddError
 from bradd.files import write_atomically
 from bradd.ledger_table import Variation
-from bradd.reporting.gallery import evenly
 from bradd.reporting.numbers import number
 from bradd.reporting.pictures import open_picture
 from bradd.reporting.run_files import Run, read_run
@@ -131,3 +130,10 @@ def _text(
     while text and draw.textlength(text if text == whole else text + "…", font) > width:
         text = text[:-1]
     draw.text(place, text if text == whole else text + "…", colour, font)
+
+
+def evenly(total: int, limit: int) -> list[int]:
+    """At most `limit` of the positions 0 .. total - 1, evenly spread, first and last among them."""
+    if total <= limit:
+        return list(range(total))
+    return [int(i) for i in np.linspace(0, total - 1, limit).round()]

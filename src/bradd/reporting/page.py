@@ -11,9 +11,17 @@ from markupsafe import Markup
 
 from bradd.files import write_atomically
 from bradd.reporting import figures, tables
-from bradd.reporting.gallery import Gallery, gallery
+from bradd.reporting.embedded_scripts import (
+    as_json,
+    content_policy,
+    page_script,
+    plotly_compressed,
+)
+from bradd.reporting.gallery import Gallery, galleries
+from bradd.reporting.map_data import Sample, map_data, read_sample
 from bradd.reporting.numbers import share, signal
 from bradd.reporting.run_files import Round, Run, read_run
+from bradd.reporting.selection_groups import Groups, selection_groups
 from bradd.reporting.suspected import suspected_in_run
 from bradd.reporting.templates import render
 
@@ -47,6 +55,7 @@ class RoundView:
     facts: dict[str, Any]
     counts: tables.RoundCounts
     gallery: Gallery
+    groups: Groups | None
     cut: float | None
     signal: str
     warning: str
@@ -55,8 +64,8 @@ class RoundView:
 def write_report(run: Path) -> Path:
     """Write `run`/report.html from what the run's folder holds so far.
 
-    The page needs no network, no other file and no JavaScript. A section whose files are absent is
-    left out. The same folder gives the same page, byte for byte.
+    The page needs no network and no other file; its own script shows the pictures. A section whose
+    files are absent is left out. The same folder gives the same page, byte for byte.
 
     Args:
         run: A run's folder.
@@ -74,6 +83,9 @@ def write_report(run: Path) -> Path:
 
 def _page(run: Run) -> str:
     histograms = figures.score_histograms(run.rounds)
+    shown, pictures = galleries(run)
+    sample = read_sample(run)
+    maps = map_data(run, sample)
     return render(
         "page.html.j2",
         kind="bradd report",
@@ -85,7 +97,16 @@ def _page(run: Run) -> str:
         group_names=tables.GROUPS,
         histograms=histograms,
         histogram_figure=Markup(figures.histogram_figure(histograms)) if histograms else "",
-        rounds=[_round_view(run, one) for one in run.rounds],
+        rounds=[
+            _round_view(run, one, gallery, sample)
+            for one, gallery in zip(run.rounds, shown, strict=True)
+        ],
+        policy=Markup(content_policy()),
+        script=page_script(),
+        pictures=as_json({"sources": pictures.sources, "tiles": pictures.tiles}),
+        maps=maps,
+        map_json=as_json(maps),
+        plotly=plotly_compressed() if maps else "",
         curves=_curves(run),
         timings=tables.timings(run),
         manifest=run.manifest,
@@ -97,7 +118,7 @@ def _page(run: Run) -> str:
     )
 
 
-def _round_view(run: Run, one: Round) -> RoundView:
+def _round_view(run: Run, one: Round, gallery: Gallery, sample: Sample) -> RoundView:
     nearer = one.facts.get("nearer_own")
     warning = ""
     if nearer is not None and nearer < NEARER_OWN_WARNING:
@@ -109,7 +130,8 @@ def _round_view(run: Run, one: Round) -> RoundView:
         cycle=one.cycle,
         facts=one.facts,
         counts=tables.round_counts(run, one.cycle),
-        gallery=gallery(run, one),
+        gallery=gallery,
+        groups=selection_groups(one, sample),
         cut=figures.selection_cut(one.selection) if one.selection else None,
         # Rounds of before it was kept say nothing of it.
         signal=signal(one.facts["signal"]) if "signal" in one.facts else "",

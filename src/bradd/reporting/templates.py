@@ -7,6 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from bradd.reporting.embedded_scripts import as_json
 from bradd.reporting.numbers import duration, error, number, percent, share
 
 __all__ = ["render"]
@@ -33,5 +34,6 @@ def render(template: str, **values: Any) -> str:
         "share": share,
         "duration": duration,
         "error": error,
+        "as_json": as_json,
     }
     return environment.get_template(template).render(version=version("bradd"), **values)
