@@ -28,7 +28,10 @@ FILES = (
     "report.html",
     "report.png",
 )
-FOLDERS = ("balanced", "checkpoints", "rounds", "suspected", "tensorboard", "features")
+FOLDERS = (
+    *("balanced", "checkpoints", "rounds", "suspected", "tensorboard", "wandb", "mlflow"),
+    "features",
+)
 
 
 class Run:

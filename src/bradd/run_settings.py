@@ -22,14 +22,14 @@ __all__ = ["MAX_UNREADABLE", "config_of", "plain_setting", "saved_settings"]
 MAX_UNREADABLE = 0.01
 
 # These may change when a run is resumed: its result does not depend on them.
-FREE_ON_RESUME = ("num_workers",)
+FREE_ON_RESUME = ("num_workers", "logger")
 
 
 def config_of(given: dict[str, Any], run: Run, settings: Settings) -> dict[str, Any]:
     """All settings of a run as plain values, from which `bradd pretrain --config` starts it again.
 
     Args:
-        given: What the user set: here `data`, the subset, `labels` and `max_unreadable` matter.
+        given: What the user set: here matters what is no part of `settings`.
         run: The run.
         settings: The resolved settings.
     """
@@ -39,6 +39,7 @@ def config_of(given: dict[str, Any], run: Run, settings: Settings) -> dict[str, 
         "longtail": given.get("longtail"),
         "manifest": plain_setting("manifest", given["manifest"]) if "manifest" in given else None,
         "labels": plain_setting("labels", given["labels"]) if "labels" in given else None,
+        "logger": given.get("logger", "none"),
         "max_unreadable": given.get("max_unreadable", MAX_UNREADABLE),
         **settings.to_config(),
         "weights": plain_setting("weights", settings.weights),

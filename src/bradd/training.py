@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import logging
+import signal
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import lightning as L
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch import nn
 
 from bradd.callback import Rebalance
 from bradd.data import LabelledImages
 from bradd.data.training_set import TrainingSet
 from bradd.errors import BraddError
+from bradd.loggers import LoggerName, run_loggers
 from bradd.pool import Pool
 from bradd.presets import Settings
 from bradd.run import Run
+from bradd.sample_grids import SampleGrids
 from bradd.seeds import derive_seed
 from bradd.ssl import Backbone, create_backbone
 from bradd.ssl.backbone import load_weights
@@ -98,6 +100,7 @@ def fit(
     training_set: TrainingSet,
     labelled: tuple[LabelledImages, LabelledImages] | None,
     resume: bool,
+    logger: LoggerName = "none",
 ) -> None:
     """Train to the end, rebalancing between the cycles.
 
@@ -108,9 +111,11 @@ def fit(
         training_set: The images.
         labelled: Reference and test split on which kNN accuracy is followed; None without labels.
         resume: Go on from the run's checkpoint, if there is one.
+        logger: Where numbers and pictures go beside metrics.csv and TensorBoard.
 
     Raises:
         BraddError: The images or the batch do not fit into memory, or the run came to grief.
+        KeyboardInterrupt: The user stopped it.
     """
     pool = Pool(training_set.images, run.folder)
     sampler = pool.sampler(
@@ -126,6 +131,7 @@ def fit(
             first_round=settings.first_round,
             **vars(settings.round_settings()),
         ),
+        SampleGrids(pool, settings.epochs_per_cycle),
         Health(
             training_set.images,
             encoder_name=settings.method.encoder,
@@ -148,7 +154,7 @@ def fit(
         precision=settings.precision,  # type: ignore[arg-type]
         gradient_clip_val=settings.gradient_clip or None,
         callbacks=callbacks,
-        logger=TensorBoardLogger(run.folder, name="", version="tensorboard"),
+        logger=run_loggers(run, logger),
         use_distributed_sampler=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -172,6 +178,11 @@ def fit(
             f"{settings.backbone} at {settings.image_size} pixels. Start anew with --overwrite and "
             "a smaller batch_size, or precision bf16-mixed."
         ) from error
+    except SystemExit as error:  # so Lightning answers an interrupt, and ignores further ones
+        if not trainer.interrupted:
+            raise
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        raise KeyboardInterrupt from error
 
 
 @contextmanager

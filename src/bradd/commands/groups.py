@@ -21,8 +21,8 @@ GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
             *("weight_decay", "final_weight_decay", "gradient_clip", "warmup_epochs", "seed"),
         ),
         MACHINE_AND_RUN: (
-            *("out", "resume", "overwrite", "health_every_n_epochs", "num_workers"),
-            *("cache", "precision", "channels_last", "compile"),
+            *("out", "resume", "overwrite", "logger", "health_every_n_epochs"),
+            *("num_workers", "cache", "precision", "channels_last", "compile"),
         ),
     },
     "balance": {

@@ -12,6 +12,7 @@ from bradd.data import NAMES, LabelledImages, Manifest, is_named, open_labelled
 from bradd.data.training_set import TrainingSet, open_training_set
 from bradd.errors import BraddError
 from bradd.generate import Generator
+from bradd.loggers import LoggerName, check_logger
 from bradd.pool import EpochLength
 from bradd.presets import Facts, Settings, resolve, usable_cores, usual_generator
 from bradd.reporting import write_report
@@ -73,6 +74,7 @@ def pretrain(
     seed: int | None = None,
     num_workers: int | None = None,
     max_unreadable: float | None = None,
+    logger: LoggerName | None = None,
     resume: bool = False,
     overwrite: bool = False,
 ) -> Path:
@@ -159,6 +161,9 @@ def pretrain(
         num_workers: Processes that decode. Default: by the machine.
         max_unreadable: Share of unreadable images that is skipped and listed rather than refused.
             Default: 0.01.
+        logger: wandb (Weights & Biases) or mlflow, which get numbers, settings and sample pictures
+            beside metrics.csv and TensorBoard; needs bradd[wandb] or bradd[mlflow]. It may change
+            on resuming. Default: none, and nothing leaves the machine.
         resume: Go on with the run in `out`; data and settings need not be given again.
         overwrite: Replace the run in `out`.
 
@@ -182,6 +187,7 @@ def pretrain(
             given = saved_settings(pretrain, run, given)
         else:
             run.check_free(overwrite=overwrite)
+        check_logger(given.get("logger", "none"))
         _check_manifest(given)
         _check_data(given.get("data"), run)
         from_checkpoint = resume and run.checkpoint.exists()
@@ -215,7 +221,7 @@ def pretrain(
             training_set.write(run.manifest, run.unreadable)
             run.write_config(config_of(given, run, settings))
         _say_settings(run, settings, plan, training_set)
-        fit(run, settings, module, training_set, labelled, resume)
+        fit(run, settings, module, training_set, labelled, resume, given.get("logger", "none"))
         encoder = module.get_submodule(settings.method.encoder)
         save_backbone(encoder, plan, run.backbone, {"seed": settings.seed})
         write_report(run.folder)
