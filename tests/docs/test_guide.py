@@ -16,9 +16,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from torch import nn
 
 from bradd import Ledger, Pool
 from bradd.cli import main
+from bradd.evaluation.results import read_results
+from bradd.fingerprint import state_fingerprint
 from bradd.ssl.backbone import Backbone, create_backbone, save_backbone
 from samples import labelled_photos, picture
 
@@ -153,6 +156,9 @@ SMALL_LOOP = {
     "batch_size = 128": "batch_size = 8",
     "num_workers=4": "num_workers=0",
     "n_anchors=100": "n_anchors=3",
+    "input_size=64": "input_size=32",
+    "image_size=64": "image_size=32",
+    "--image_size 64": "--image_size 32",
     "VICRegProjectionHead(512, 2048, 2048)": "VICRegProjectionHead(512, 32, 32)",
     "every_n_epochs=20": "every_n_epochs=1",
     "max_epochs=100": "max_epochs=2",
@@ -165,6 +171,10 @@ SMALL_LOOP = {
 
 def test_a_loop_that_is_gone_on_with(here: Path) -> None:
     names = run_page(GUIDE / "own-loop.md", SMALL_LOOP)
+    (result,) = read_results(here / "runs/plain/results.json")
+    backbone = names["backbone"]
+    assert isinstance(backbone, nn.Module)
+    assert result["encoder_fingerprint"] == state_fingerprint(backbone.state_dict())
     assert Ledger(here / "runs/plain").committed() == [1]
     assert isinstance(names["pool"], Pool)
     assert len(names["pool"]) == 40 + accepted(here / "runs/plain")
