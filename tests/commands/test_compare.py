@@ -15,6 +15,7 @@ from bradd.commands import compare as command
 from bradd.errors import BraddError
 from bradd.presets import Facts
 from bradd.run import Run
+from html_page import Page
 from killable import SETTINGS
 from samples import labelled_photos
 
@@ -114,6 +115,24 @@ def test_what_is_written_and_said(
         assert part in text
     assert "80 training samples seen" in said
     assert "comparison.md" in said
+
+
+def test_the_page_shows_the_table_and_leads_to_every_run(found: dict[str, Any], plan: Path) -> None:
+    study = plan.parent / "study"
+    page = Page((study / "report.html").read_text())
+    assert page.stack == []
+    assert len(page.ids) == len(set(page.ids))
+    links = [str(a["href"]) for a in page.of("a") if not str(a["href"]).startswith("#")]
+    assert len(links) == 6
+    assert all((study / link).is_file() for link in links)
+    (table,) = found["tables"]
+    labels = [str(a["aria-label"]) for a in page.of("svg")]
+    assert len(labels) == 4  # both scores, and their differences to none
+    for row in table["rows"]:
+        mean = row["scores"][found["evaluated_on"][0]]["linear"]["all"]["mean"]
+        assert any(f"{row['arm']} {mean:.1f}" in label for label in labels)
+    text = " ".join(" ".join(page.text).split())
+    assert "6 of 6 runs are finished" in text
 
 
 def test_a_dry_run_estimates_and_leaves_no_run(

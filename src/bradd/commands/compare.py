@@ -12,6 +12,7 @@ from bradd.commands.pretrain import pretrain
 from bradd.comparison.arms import Arm, chosen_arms, settings_of_seed
 from bradd.comparison.cost import estimate, say_estimate
 from bradd.comparison.outcome import outcome_of, say_outcome, write_outcome
+from bradd.comparison.page import write_comparison_page
 from bradd.comparison.settled import SettledArm, differing_budgets, plain_settings, settle_arm
 from bradd.comparison.study import Evaluation, StudyRun, do_runs
 from bradd.comparison.subsets import Source, Subsets, write_subsets
@@ -49,7 +50,7 @@ def compare(
 
     `bradd compare plan.yaml` reads all this from a file. Finished runs are recognised and not done
     again, stopped ones gone on with; several processes or machines may work on one plan at once,
-    each run is done by one of them. Writes comparison.json and comparison.md.
+    each run is done by one of them. Writes comparison.json, comparison.md and report.html.
 
     Args:
         data: What is trained on, and unless told evaluated on: the name of a data set or a labelled
@@ -116,7 +117,9 @@ def compare(
         with locked(folder / "comparison"):  # processes that share the plan may end together
             found = outcome_of(runs, evaluation, [arm.name for arm in chosen], against, together)
             write_outcome(found, folder, against)
+            page = write_comparison_page(found, folder, against, runs)
         say_outcome(found, folder, against)
+        say(f"Look at {page}")
     if failures:
         name, why = next(iter(failures.items()))
         raise BraddError(

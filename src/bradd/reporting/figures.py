@@ -17,11 +17,14 @@ from matplotlib.ticker import MaxNLocator
 from bradd.reporting.run_files import Round, Selection
 
 __all__ = [
+    "COLOURS",
     "Histogram",
+    "as_svg",
     "class_counts_figure",
     "curve_figure",
     "histogram_figure",
     "histograms",
+    "new_figure",
     "score_histograms",
     "selection_cut",
 ]
@@ -110,7 +113,7 @@ def histogram_figure(
         title: Above the figure.
         score: What the score is, below its axis.
     """
-    figure, axes = _figure(title, 3.5)
+    figure, axes = new_figure(title, 3.5)
     for histogram, colour in zip(histograms, ("series-1", "series-2"), strict=False):
         share = 100 * histogram.counts / max(1, histogram.counts.sum())
         first = histogram is histograms[0]
@@ -142,7 +145,7 @@ def histogram_figure(
         + ("no cut" if h.cut is None else f"selected from {h.cut:.3g} on")
         for h in histograms
     )
-    return _svg(figure, "scores", f"{title}: histogram. {description}.")
+    return as_svg(figure, "scores", f"{title}: histogram. {description}.")
 
 
 def curve_figure(
@@ -151,7 +154,7 @@ def curve_figure(
     """One metric over the epochs; `name` is a word that no other figure of the page has."""
     known = np.isfinite(values)
     epochs, values = epochs[known], values[known]
-    figure, axes = _figure(title)
+    figure, axes = new_figure(title)
     axes.plot(epochs, values, color=COLOURS["series-1"], linewidth=1.8)
     axes.plot(epochs[-1:], values[-1:], "o", color=COLOURS["series-1"], markersize=4.5)
     axes.set_xlabel("epoch")
@@ -164,7 +167,7 @@ def curve_figure(
         f"{values[-1]:.4g} at epoch {epochs[-1]:g}, "
         f"lowest {values.min():.4g}, highest {values.max():.4g}."
     )
-    return _svg(figure, name, description)
+    return as_svg(figure, name, description)
 
 
 def class_counts_figure(counts: Mapping[str, int]) -> str:
@@ -172,7 +175,7 @@ def class_counts_figure(counts: Mapping[str, int]) -> str:
     ranked = sorted(counts.items(), key=lambda item: -item[1])
     names, images = [str(name) for name, _ in ranked], [count for _, count in ranked]
     few = len(ranked) <= NAMED_CLASSES
-    figure, axes = _figure("Images of each class", 0.9 + 0.22 * len(ranked) if few else SIZE[1])
+    figure, axes = new_figure("Images of each class", 0.9 + 0.22 * len(ranked) if few else SIZE[1])
     if few:
         short = [name if len(name) <= 22 else name[:21] + "…" for name in names]
         bars = axes.barh(range(len(names)), images, color=COLOURS["series-1"], height=0.7)
@@ -188,7 +191,7 @@ def class_counts_figure(counts: Mapping[str, int]) -> str:
         axes.set_xlabel("class, by frequency")
         axes.set_ylim(bottom=0)
     description = f"{len(ranked)} classes, from {images[0]} images to {images[-1]}."
-    return _svg(figure, "classes", description)
+    return as_svg(figure, "classes", description)
 
 
 STYLE = {
@@ -199,7 +202,8 @@ STYLE = {
 }
 
 
-def _figure(title: str, height: float = SIZE[1]) -> tuple[Figure, Axes]:
+def new_figure(title: str, height: float = SIZE[1]) -> tuple[Figure, Axes]:
+    """An empty figure in the page's style, `height` inches high."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(SIZE[0], height), layout="constrained")
         axes = figure.add_subplot()
@@ -214,7 +218,7 @@ def _figure(title: str, height: float = SIZE[1]) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _svg(figure: Figure, name: str, description: str) -> str:
+def as_svg(figure: Figure, name: str, description: str) -> str:
     """Render for inlining: no prologue, no date, no fixed size, ids of its own, theme colours."""
     buffer = io.StringIO()
     # The salt makes the ids, and so the page, the same for the same run.
