@@ -28,17 +28,21 @@ class Loaded(HTMLParser):
             self.addresses.append(address)
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("documentation") / "site"
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "-d", str(folder)]
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
+def build(project: Path, site: Path) -> subprocess.CompletedProcess[str]:
+    """As `make docs` does it."""
+    return subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "-d", str(site)],
+        cwd=project,
         capture_output=True,
         text=True,
         env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
     )
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("documentation") / "site"
+    done = build(ROOT, folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
@@ -73,3 +77,17 @@ def test_tables_pictures_and_lists_of_the_longer_pages_are_rendered(site: Path) 
     architecture = (site / "architecture.html").read_text(encoding="utf-8")
     assert "<li>" in architecture
     assert "<td>torch, torchvision</td>" in architecture
+
+
+def test_a_broken_link_fails_the_build(tmp_path: Path) -> None:
+    """So that the build above says something."""
+    settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("nav:")[0]
+    settings = re.sub(r"  - mkdocstrings:\n(    .*\n)+", "", settings)
+    (tmp_path / "mkdocs.yml").write_text(settings, encoding="utf-8")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/site.css").touch()
+    page = tmp_path / "docs/index.md"
+    page.write_text("# Home\n", encoding="utf-8")
+    assert build(tmp_path, tmp_path / "site").returncode == 0
+    page.write_text("# Home\n\n[there](nowhere.md)\n", encoding="utf-8")
+    assert build(tmp_path, tmp_path / "site").returncode != 0
