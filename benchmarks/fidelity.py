@@ -118,7 +118,7 @@ class WarpedAnchors(RepresentationDiffusion):
 
 def configurations() -> dict[str, Configuration]:
     make = partial(partial, RepresentationDiffusion)
-    few = RepresentationDiffusion().warm_steps
+    few = RepresentationDiffusion().fit_steps(warm=True)
     return {
         "default": Configuration(),
         "warped anchors, not generated": Configuration(WarpedAnchors, "nothing"),

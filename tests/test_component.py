@@ -59,7 +59,7 @@ COMPONENTS: list[tuple[object, type, str]] = [
     (
         RepresentationDiffusion(steps=3, channels=(8, 16), strength=0.5),
         Generator,
-        "RepresentationDiffusion(steps=3, warm_steps=1000, batch_size=64, learning_rate=0.004, "
+        "RepresentationDiffusion(steps=3, warm_steps=None, batch_size=64, learning_rate=0.004, "
         "average=0.995, channels=[8, 16], strength=0.5, warp=1.0, guidance=2.0, sampling_steps=10, "
         "condition_dropout=0.1, image_size=None, autoencoder=None, autoencoder_steps=1000)",
     ),

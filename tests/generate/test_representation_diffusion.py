@@ -158,6 +158,17 @@ def test_an_unfinished_sampling_batch_changes_nothing() -> None:
         assert difference.max() <= 1
 
 
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [({}, (2000, 1000)), ({"steps": 401}, (401, 200)), ({"steps": 9, "warm_steps": 30}, (9, 30))],
+)
+def test_a_warm_fit_takes_half_the_steps_unless_told(
+    settings: dict[str, int], expected: tuple[int, int]
+) -> None:
+    generator = RepresentationDiffusion(**settings)  # type: ignore[arg-type]
+    assert (generator.fit_steps(warm=False), generator.fit_steps(warm=True)) == expected
+
+
 def test_generating_before_fitting_is_refused() -> None:
     with pytest.raises(BraddError, match=r"only after fit"):
         RepresentationDiffusion().generate([Image.new("RGB", (8, 8))], np.zeros((1, 4)), [0])

@@ -100,7 +100,7 @@ def compare(
         tuple(absolute_data(each) for each in named), f"{PROTOCOLS[protocol].describe()}, seed 0"
     )
     _check_source(source, chosen, evaluation)
-    _check_evaluated(named)
+    images_evaluated = _check_evaluated(named)
     folder = Path(out).expanduser()
     with console_on(), quiet_lightning():
         with write_errors(folder):
@@ -111,7 +111,8 @@ def compare(
         runs = _runs(folder, source, settled, subsets)
         _say_budgets(settled, together)
         if dry_run:
-            say_estimate(runs, estimate(settled, runs[: len(chosen)]), evaluation)
+            costs = estimate(settled, runs[: len(chosen)], images_evaluated)
+            say_estimate(runs, costs, evaluation)
             return {}
         failures = do_runs(runs, evaluation, _train, lambda run, on: _measure(run, on, protocol))
         with locked(folder / "comparison"):  # processes that share the plan may end together
@@ -180,12 +181,19 @@ def _references(given: Sequence[str] | None, arms: Sequence[Arm]) -> list[str]:
     return list(given)
 
 
-def _check_evaluated(data: Sequence[str]) -> None:
-    """Find out before the first run what would end each of them after its training."""
+def _check_evaluated(data: Sequence[str]) -> int:
+    """Find out before the first run what would end each of them after its training.
+
+    Returns:
+        How many labelled images there are, all splits together.
+    """
+    images = 0
     for each in data:
-        classes = [open_labelled(each, split).classes for split in ("train", "test")]
-        if classes[0] != classes[1]:
+        splits = [open_labelled(each, split) for split in ("train", "test")]
+        if splits[0].classes != splits[1].classes:
             raise BraddError(f"evaluate_on: the splits of {each} differ in their classes.")
+        images += sum(len(split.images) for split in splits)
+    return images
 
 
 def _check_source(source: Source, arms: Sequence[Arm], evaluation: Evaluation) -> None:

@@ -45,11 +45,12 @@ DRAWS = 1.3  # of a variation, as a usual round needs them
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one run, without evaluation.
+    """Of one run, without the probes of its evaluation.
 
     Attributes:
-        seconds: Of training and, as far as is known, of its rounds.
-        disk: Bytes that stay.
+        seconds: Of training, of its rounds as far as is known, and of embedding what it is
+            evaluated on.
+        disk: Bytes that stay, the cached features among them.
         unknown: What could not be measured, and why; empty if everything was.
     """
 
@@ -62,15 +63,19 @@ class Cost:
 class _Training:
     seconds_per_sample: float
     seconds_per_embedding: float
+    embedding_size: int
     disk: int
 
 
-def estimate(settled: Sequence[SettledArm], runs: Sequence[StudyRun]) -> dict[str, Cost]:
+def estimate(
+    settled: Sequence[SettledArm], runs: Sequence[StudyRun], evaluated: int
+) -> dict[str, Cost]:
     """Estimate the cost of a run of each arm by doing a little of each.
 
     Args:
         settled: The arms.
         runs: One of each, in the same order.
+        evaluated: How many labelled images each is evaluated on, all splits together.
 
     Returns:
         By arm.
@@ -94,7 +99,9 @@ def estimate(settled: Sequence[SettledArm], runs: Sequence[StudyRun]) -> dict[st
         if key not in trainings:
             say(f"calibrate: {BATCHES * EPOCHS} training steps of {one.arm.name}")
             trainings[key] = _timed_training(chosen, images)
-        found[one.arm.name] = _cost(one, images, trainings[key])
+        found[one.arm.name] = _with_evaluation(
+            _cost(one, images, trainings[key]), trainings[key], evaluated
+        )
     return found
 
 
@@ -117,7 +124,7 @@ def say_estimate(runs: Sequence[StudyRun], costs: dict[str, Cost], evaluation: E
             ]
         )
     header = ["arm", "runs", "to do", "hours a run", "MB a run"]
-    show_table("Runs, without the evaluations", header, rows)
+    show_table("Runs, without kNN and linear probe", header, rows)
     for arm, cost in costs.items():
         if cost.unknown:
             say(f"{arm}: {cost.unknown}")
@@ -155,8 +162,15 @@ def _timed_training(settings: Settings, images: Images) -> _Training:
     module.to(_device())  # Lightning leaves it on the CPU
     encoder = Encoder(module.get_submodule(short.method.encoder), short.image_size)
     start = time.perf_counter()
-    embed(few, encoder, num_workers=short.num_workers, description="calibrate: embed")
-    return _Training(1 / speed, (time.perf_counter() - start) / count, disk)
+    found = embed(few, encoder, num_workers=short.num_workers, description="calibrate: embed")
+    each = (time.perf_counter() - start) / count
+    return _Training(1 / speed, each, found.shape[1], disk)
+
+
+def _with_evaluation(cost: Cost, training: _Training, evaluated: int) -> Cost:
+    features = 4 * evaluated * training.embedding_size
+    seconds = evaluated * training.seconds_per_embedding
+    return replace(cost, seconds=cost.seconds + seconds, disk=cost.disk + features)
 
 
 def _column(metrics: Path) -> int:
@@ -206,7 +220,7 @@ def _timed_fits(
     generator: RepresentationDiffusion, views: _Views, embeddings: np.ndarray, rounds: int
 ) -> float:
     """Seconds of the first round's fit and of the warm ones, from two short ones."""
-    steps = generator.steps + (rounds - 1) * generator.warm_steps
+    steps = generator.steps + (rounds - 1) * generator.fit_steps(warm=True)
     autoencoder_steps = generator.autoencoder_steps
 
     def seconds(steps: int, autoencoder_steps: int) -> float:

@@ -47,7 +47,8 @@ class RepresentationDiffusion(Generator):
 
     Args:
         steps: Training steps of a fit, at most.
-        warm_steps: The same where a fit begins with the network of the round before.
+        warm_steps: The same where a fit begins with the network of the round before. Default: half
+            of `steps`; as many again have learnt few images by heart.
         batch_size: Images a training step.
         learning_rate: AdamW's peak, after a warm-up, before a cosine to zero.
         average: Decay of the moving average of the weights, a step.
@@ -69,7 +70,7 @@ class RepresentationDiffusion(Generator):
     def __init__(
         self,
         steps: int = 2000,
-        warm_steps: int = 1000,
+        warm_steps: int | None = None,
         batch_size: int = 64,
         learning_rate: float = 4e-3,
         average: float = 0.995,
@@ -85,7 +86,7 @@ class RepresentationDiffusion(Generator):
     ) -> None:
         for name, count in {
             "steps": steps,
-            "warm_steps": warm_steps,
+            "warm_steps": 1 if warm_steps is None else warm_steps,
             "batch_size": batch_size,
             "sampling_steps": sampling_steps,
             "autoencoder_steps": autoencoder_steps,
@@ -199,6 +200,12 @@ class RepresentationDiffusion(Generator):
             pictures += [Image.fromarray(picture) for picture in made[: len(rows)]]
         return pictures
 
+    def fit_steps(self, warm: bool) -> int:
+        """Training steps of a fit, at most; a warm one begins with an earlier network."""
+        if not warm:
+            return self.steps
+        return max(1, self.steps // 2) if self.warm_steps is None else self.warm_steps
+
     def revision(self) -> str:
         """A hash of the fitted weights."""
         space, network = self._fitted()
@@ -261,7 +268,7 @@ class RepresentationDiffusion(Generator):
         return train(
             network,
             loss_at,
-            steps=self.warm_steps if warm else self.steps,
+            steps=self.fit_steps(warm),
             learning_rate=self.learning_rate,
             average=self.average,
             description="fit the generator",
@@ -301,7 +308,8 @@ class RepresentationDiffusion(Generator):
     def _lasting(self) -> dict[str, object]:
         """The settings of the training, without those of the sampling."""
         names = ("steps", "warm_steps", "batch_size", "learning_rate", "average", "channels")
-        return {name: getattr(self, name) for name in (*names, "condition_dropout")}
+        kept = {name: getattr(self, name) for name in (*names, "condition_dropout")}
+        return kept | {"warm_steps": self.fit_steps(warm=True)}
 
     def _precision(self, training: bool = False) -> AbstractContextManager[object]:
         """Bfloat16 where a device computes in it: half the time of a fit on CPUs with AMX."""
