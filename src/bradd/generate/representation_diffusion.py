@@ -121,6 +121,7 @@ class RepresentationDiffusion(Generator):
         self.autoencoder = autoencoder
         self.autoencoder_steps = autoencoder_steps
         self.external_data = autoencoder is not None
+        self.licence = "" if autoencoder is None else "not stated"
         self._space: Space | None = None
         self._network: VelocityNetwork | None = None
 
