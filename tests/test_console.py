@@ -52,6 +52,26 @@ def test_nothing_is_written_unless_a_command_turns_it_on(
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "joined"])
+def test_only_the_first_process_is_heard(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def everything() -> str:
+        with console_on():
+            say("words")
+            show_table("title", ["a"], [["1"]])
+            with stage("stage", 1) as progress:
+                progress.advance()
+        return capsys.readouterr().out
+
+    for number in ("0", "1"):
+        if name == "joined":
+            monkeypatch.setattr("bradd.distributed.rank", lambda n=number: int(n))
+        else:
+            monkeypatch.setenv(name, number)
+        assert bool(everything()) is (number == "0")
+
+
 def test_it_is_turned_off_again_by_an_error_and_stays_on_outside_a_nested_block(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -116,10 +136,11 @@ def test_plain_lines_come_now_and_then_with_the_time_left(
         progress.reach(500)
     assert capsys.readouterr().out.splitlines() == [
         # Every 30 seconds at most: after 42, 84 and 126 of them.
-        "embed: 30/1000, 0:42 gone, 22:38 left  loss 1.0",
-        "embed: 60/1000, 1:24 gone, 21:56 left  loss 1.0",
-        "embed: 90/1000, 2:06 gone, 21:14 left  loss 1.0",
-        "embed: 500/1000, 1:02:20 gone, 1:02:20 left",
+        "embed: 30/1000, 0.7/s, 0:42 gone, 22:38 left  loss 1.0",
+        "embed: 60/1000, 0.7/s, 1:24 gone, 21:56 left  loss 1.0",
+        "embed: 90/1000, 0.7/s, 2:06 gone, 21:14 left  loss 1.0",
+        # What was noted last stays until there is news.
+        "embed: 500/1000, 0.1/s, 1:02:20 gone, 1:02:20 left  loss 1.0",
         "embed: 1:02:20",
     ]
 
@@ -137,11 +158,13 @@ def test_80_columns_hold_the_bar_and_its_note(
     terminal: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(console._console, "width", 80)
-    note = "epoch 20/100  loss 2.583  12345 images/s  data_wait 33 %"
+    note = "epoch 100/100  loss 2.583  12345 images/s  data_wait 33%  kNN 45.3%  12.3 GiB"
     with console_on(), stage("cycle 10 of 20: train", 1200) as progress:
         progress.advance(1200, note=note)
     bar, below = plain(terminal.getvalue()).split("\r")[-1].splitlines()[-2:]
-    assert re.fullmatch(r"cycle 10 of 20: train ━+ 1200/1200 0:00:00 left 0:00:00", bar.strip())
+    assert re.fullmatch(
+        r"cycle 10 of 20: train ━+ 1200/1200 [\d.]+/s 0:00:00 left 0:00:00", bar.strip()
+    )
     assert below.strip() == note
 
 

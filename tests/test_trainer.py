@@ -321,10 +321,32 @@ def test_the_bar_of_a_cycle_is_closed_at_its_end_and_by_an_error(
     shown = text.getvalue()
     assert "cycle 1 of 2: train" in shown
     assert "cycle 2 of 2: train" in shown
-    assert ("10/10" in shown) is ("data_wait" in shown) is terminal
+    assert ("10/10" in shown) is ("data_wait" in shown) is ("GiB" in shown) is terminal
     assert progress._bar is None
 
     with console.console_on(), pytest.raises(BraddError, match="diverged"):
         make_trainer(4, metrics, progress).fit(make_module(Diverging()), make_loader(pool))
     assert progress._bar is None
     assert text.getvalue().count("\x1b[?25l") == text.getvalue().count("\x1b[?25h")
+
+
+def test_the_live_line_keeps_the_latest_knn(pool: Pool, tmp_path: Path) -> None:
+    class Sometimes(L.Callback):
+        def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+            if trainer.current_epoch == 1:
+                pl_module.log("knn", 45.67)
+
+    class Notes(L.Callback):
+        def __init__(self) -> None:
+            self.notes: list[str] = []
+
+        def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+            self.notes.append(progress._note(trainer))
+
+    metrics = EpochMetrics(tmp_path / "metrics.csv", BATCH)
+    progress = TrainingProgress(metrics, pool.sampler(0, BATCH), 1, 4)
+    notes = Notes()
+    make_trainer(4, notes, Sometimes(), metrics, progress).fit(
+        make_module(steps=20), make_loader(pool)
+    )
+    assert ["kNN 45.7%" in note for note in notes.notes] == [False, False, True, True]

@@ -1,7 +1,8 @@
 """The one place that writes to the terminal.
 
 Library code wraps long loops in `track` and may call `say`; both are silent until a command turns
-the console on, so that bradd prints nothing into somebody else's program.
+the console on, so that bradd prints nothing into somebody else's program, and of several processes
+only the first is heard.
 """
 
 from __future__ import annotations
@@ -16,12 +17,16 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.table import Table
 from rich.text import Text
+
+from bradd.distributed import is_first_process
 
 __all__ = ["StageProgress", "console_on", "say", "show_table", "stage", "track"]
 
@@ -46,14 +51,14 @@ def console_on() -> Iterator[None]:
 
 def say(message: str) -> None:
     """Print one line of text as it is; bytes of file names that are no UTF-8 by their numbers."""
-    if _on:
+    if _heard():
         printable = message.encode("utf-8", "backslashreplace").decode("utf-8")
         _console.print(Text(printable), soft_wrap=True)
 
 
 def show_table(title: str, header: list[str], rows: list[list[str]]) -> None:
     """Print a table; every column but the first is set flush right."""
-    if not _on:
+    if not _heard():
         return
     if not _console.is_terminal:
         say(f"{title}\n" + "\n".join("  ".join(row) for row in [header, *rows]))
@@ -64,6 +69,18 @@ def show_table(title: str, header: list[str], rows: list[list[str]]) -> None:
     for row in rows:
         table.add_row(*map(Text, row))
     _console.print(table)
+
+
+def _heard() -> bool:
+    return _on and is_first_process()
+
+
+class _Rate(ProgressColumn):
+    """Units a second."""
+
+    def render(self, task: Task) -> Text:
+        """Of the last half minute; when all is done, of all."""
+        return Text(_rate(task.finished_speed or task.speed or 0.0))
 
 
 class _Bar(Progress):
@@ -86,19 +103,26 @@ class StageProgress:
         self._start = time.monotonic()
         self._last_line = self._start
         self._bar: Progress | None = None
+        self._note = ""
 
     def advance(self, amount: int = 1, note: str = "") -> None:
-        """Count `amount` more units as done; `note` is shown below the bar."""
+        """Count `amount` more units as done; `note` is shown below the bar until there is another.
+
+        Args:
+            amount: Units.
+            note: What else there is to say, for example the loss.
+        """
         self._done += amount
+        self._note = note or self._note
         if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], advance=amount, note=note)
-        elif _on and time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
+            self._bar.update(self._bar.task_ids[0], advance=amount, note=self._note)
+        elif _heard() and time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             elapsed = self._last_line - self._start
             left = elapsed / max(self._done, 1) * (self._total - self._done)
             say(
-                f"{self._description}: {self._done}/{self._total}, "
-                f"{_duration(elapsed)} gone, {_duration(left)} left  {note}".rstrip()
+                f"{self._description}: {self._done}/{self._total}, {_rate(self._done / elapsed)}, "
+                f"{_duration(elapsed)} gone, {_duration(left)} left  {self._note}".rstrip()
             )
 
     def reach(self, done: int) -> None:
@@ -106,11 +130,12 @@ class StageProgress:
         self.advance(done - self._done)
 
     def __enter__(self) -> StageProgress:
-        if _on and _console.is_terminal:
+        if _heard() and _console.is_terminal:
             self._bar = _Bar(
                 TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
+                _Rate(),
                 TimeElapsedColumn(),
                 TextColumn("left"),
                 TimeRemainingColumn(),
@@ -149,3 +174,7 @@ def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _rate(per_second: float) -> str:
+    return f"{per_second:.0f}/s" if per_second >= 10 else f"{per_second:.1f}/s"

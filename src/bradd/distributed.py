@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 import torch.distributed
 from torch import Tensor
 from torch.distributed.nn.functional import all_reduce
 
-__all__ = ["gather", "rank", "sum_over_processes", "world_size"]
+__all__ = ["gather", "is_first_process", "rank", "sum_over_processes", "world_size"]
 
 
 def rank() -> int:
     """This process's number, 0 without distribution."""
     return torch.distributed.get_rank() if _active() else 0
+
+
+def is_first_process() -> bool:
+    """Whether this process is the one that is heard; known from its start, before they are joined.
+
+    torchrun and Lightning tell each process its number in the environment.
+    """
+    return rank() == 0 and all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK"))
 
 
 def world_size() -> int:

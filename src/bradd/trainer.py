@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from bradd import distributed
 from bradd.console import StageProgress, stage
 from bradd.files import replace_atomically, write_errors
+from bradd.memory import used_memory
 from bradd.pool import Pool, PoolSampler
 from bradd.siblings import Siblings
 from bradd.views import Views
@@ -201,7 +202,7 @@ class EpochMetrics(L.Callback):
 
 
 class TrainingProgress(L.Callback):
-    """A progress bar for each cycle, with loss, speed and waiting for data beside it.
+    """A progress bar for each cycle, with loss, speed, waiting for data, kNN and memory below it.
 
     Args:
         metrics: Where the numbers come from; must stand before this in the trainer's callbacks.
@@ -219,7 +220,8 @@ class TrainingProgress(L.Callback):
         self._epochs_per_cycle = epochs_per_cycle
         self._bar: StageProgress | None = None
         self._loss = math.nan
-        self._loss_shown = 0.0
+        self._memory = 0
+        self._looked = 0.0
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Open the cycle's bar, unless it is open."""
@@ -235,15 +237,11 @@ class TrainingProgress(L.Callback):
     ) -> None:
         """Advance the bar."""
         if self._bar is not None:
-            if time.perf_counter() - self._loss_shown > 1:  # reading it waits for the GPU
+            if time.perf_counter() - self._looked > 1:  # reading the loss waits for the GPU
                 self._loss = float(outputs["loss"])
-                self._loss_shown = time.perf_counter()
-            self._bar.advance(
-                note=f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  "
-                f"loss {self._loss:.3f}  "
-                f"{self._metrics.images_per_second:.0f} images/s  "
-                f"data_wait {100 * self._metrics.data_wait:.0f} %"
-            )
+                self._memory = used_memory()
+                self._looked = time.perf_counter()
+            self._bar.advance(note=self._note(trainer))
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Close the bar at the cycle's end, before a round shows its own."""
@@ -255,6 +253,18 @@ class TrainingProgress(L.Callback):
     ) -> None:
         """Give the terminal back."""
         self._close(type(exception))
+
+    def _note(self, trainer: L.Trainer) -> str:
+        knn = trainer.callback_metrics.get("knn")  # the latest: it is measured now and then
+        parts = [
+            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}",
+            f"loss {self._loss:.3f}",
+            f"{self._metrics.images_per_second:.0f} images/s",
+            f"data_wait {100 * self._metrics.data_wait:.0f}%",
+            "" if knn is None else f"kNN {float(knn):.1f}%",
+            f"{self._memory / 2**30:.1f} GiB",
+        ]
+        return "  ".join(filter(None, parts))
 
     def _close(self, exception: type[BaseException] | None = None) -> None:
         if self._bar is not None:

@@ -6,10 +6,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
-from bradd.component import describe
-from bradd.console import console_on, say
+from bradd.console import console_on
 from bradd.data import NAMES, LabelledImages, Manifest, is_named, open_labelled
-from bradd.data.training_set import TrainingSet, open_training_set
+from bradd.data.training_set import open_training_set
 from bradd.errors import BraddError
 from bradd.generate import Generator
 from bradd.loggers import LoggerName, check_logger
@@ -22,7 +21,8 @@ from bradd.run_settings import MAX_UNREADABLE, config_of, saved_settings
 from bradd.select import Selector
 from bradd.signature import checked
 from bradd.ssl import Backbone, Method
-from bradd.ssl.backbone import load_snippet, save_backbone
+from bradd.ssl.backbone import save_backbone
+from bradd.summary import say_cycles, say_settings, say_what_next
 from bradd.training import build_module, fit, kept_shape, quiet_lightning
 from bradd.views import Views
 from bradd.views.cache import check_memory
@@ -220,12 +220,13 @@ def pretrain(
             run.prepare(overwrite=overwrite)
             training_set.write(run.manifest, run.unreadable)
             run.write_config(config_of(given, run, settings))
-        _say_settings(run, settings, plan, training_set)
+        say_settings(run, settings, plan, training_set)
         fit(run, settings, module, training_set, labelled, resume, given.get("logger", "none"))
         encoder = module.get_submodule(settings.method.encoder)
         save_backbone(encoder, plan, run.backbone, {"seed": settings.seed})
         write_report(run.folder)
-        _say_what_next(run, plan)
+        say_cycles(run, settings)
+        say_what_next(run, plan, _evaluated_on(given))
     return run.folder
 
 
@@ -261,11 +262,16 @@ def _check_batch(batch_size: int, images: int) -> None:
 
 def _labelled(given: dict[str, Any]) -> tuple[LabelledImages, LabelledImages] | None:
     """What kNN accuracy is followed on: a reference and a test split, where labels are at hand."""
-    data = given.get("labels")
-    subset = given.get("longtail") or given.get("manifest")
-    if data is None and (given["data"] in NAMES or subset):
-        data = given["data"]
+    data = _evaluated_on(given)
     return None if data is None else (open_labelled(data, "train"), open_labelled(data, "test"))
+
+
+def _evaluated_on(given: dict[str, Any]) -> str | Path | None:
+    """The labelled images at hand."""
+    subset = given.get("longtail") or given.get("manifest")
+    of_training = given["data"] if given["data"] in NAMES or subset else None
+    labels: str | Path | None = given.get("labels", of_training)
+    return labels
 
 
 def _check_backbone(given: dict[str, Any], from_checkpoint: bool) -> None:
@@ -283,27 +289,3 @@ def _check_generator(given: dict[str, Any]) -> None:
     generator = given.get("generator") or usual_generator(given.get("preset"))
     if given.get("cycles") != 1:  # else there is no round
         generator.check()
-
-
-def _say_settings(run: Run, settings: Settings, plan: Backbone, images: TrainingSet) -> None:
-    say(f"bradd pretrain: {len(images.images)} images into {run.folder}")
-    if images.unreadable:
-        say(f"  {len(images.unreadable)} unreadable images are skipped, see {run.unreadable}")
-    if images.manifest is not None:
-        counts = ", ".join(f"{name} {count}" for name, count in images.manifest.counts.items())
-        say(f"  {images.manifest.describe()}: {counts}")
-    say(f"  backbone: {plan.describe()}")
-    for name, value in vars(settings).items():
-        if name in ("backbone", "backbone_kwargs"):
-            continue
-        component = isinstance(value, (Method, Views, Selector, Generator))
-        shown = describe(value) if component else value
-        say(f"  {name}: {shown}")
-
-
-def _say_what_next(run: Run, plan: Backbone) -> None:
-    say(f"\nDone. Look at {run.report}")
-    say(f"Evaluate it: bradd evaluate --run {run.folder}")
-    say("Load the backbone:")
-    for line in load_snippet(plan, run.backbone).splitlines():
-        say(f"    {line}")
