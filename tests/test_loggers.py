@@ -12,7 +12,7 @@ from PIL import Image
 
 from bradd import loggers
 from bradd.errors import BraddError
-from bradd.loggers import LoggerName, check_logger, log_picture, run_loggers
+from bradd.loggers import LoggerName, check_logger, close_loggers, log_picture, run_loggers
 from bradd.run import Run
 
 
@@ -51,8 +51,7 @@ def test_a_resumed_run_goes_on_where_it_was(name: LoggerName, run: Run) -> None:
         log_picture(logger, "views", Image.new("RGB", (8, 8), "red"), step)
         logger.finalize("success")
         identities.add(logger.version if name == "wandb" else getattr(logger, "run_id"))  # noqa: B009
-        if name == "wandb":
-            logger.experiment.finish()
+        close_loggers([logger])
     assert len(identities) == 1
     kind = "wandb/offline-run-*/files/media/images/views*.png"
     pictures = list(run.folder.glob(kind if name == "wandb" else "mlflow/pictures/**/*.png"))

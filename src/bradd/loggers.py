@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +18,7 @@ from bradd.errors import BraddError
 from bradd.files import write_atomically
 from bradd.run import Run
 
-__all__ = ["LoggerName", "check_logger", "log_picture", "run_loggers"]
+__all__ = ["LoggerName", "check_logger", "close_loggers", "log_picture", "run_loggers"]
 
 LoggerName = Literal["none", "wandb", "mlflow"]
 
@@ -71,6 +72,13 @@ def run_loggers(run: Run, name: LoggerName) -> list[Logger]:
             "--resume --logger none."
         ) from error
     return [*loggers, logger]
+
+
+def close_loggers(loggers: Sequence[Logger]) -> None:
+    """End what Lightning leaves open: the next run of this process would go on in it."""
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            logger.experiment.finish()
 
 
 def log_picture(logger: Logger, name: str, picture: Image.Image, step: int) -> None:

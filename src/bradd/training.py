@@ -16,7 +16,7 @@ from bradd.callback import Rebalance
 from bradd.data import LabelledImages
 from bradd.data.training_set import TrainingSet
 from bradd.errors import BraddError
-from bradd.loggers import LoggerName, run_loggers
+from bradd.loggers import LoggerName, close_loggers, run_loggers
 from bradd.pool import Pool
 from bradd.presets import Settings
 from bradd.run import Run
@@ -183,6 +183,8 @@ def fit(
             raise
         signal.signal(signal.SIGINT, signal.default_int_handler)
         raise KeyboardInterrupt from error
+    finally:
+        close_loggers(trainer.loggers)
 
 
 @contextmanager

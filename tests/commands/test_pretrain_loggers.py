@@ -57,13 +57,17 @@ def test_the_result_is_the_same_with_any_logger(
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(tmp_path)
-    run = train(photos, tmp_path / "run", logger=name)
-    assert result(run) == result(usual)
+    runs = [train(photos, tmp_path / each, logger=name) for each in ("first", "run")]
+    assert result(runs[0]) == result(usual)
+    run = runs[1]  # of the same process, and yet in a place of its own
     pictures = [str(path.relative_to(run / name)) for path in (run / name).rglob("*.png")]
     assert len(pictures) == 2
     for kind in ("views", "anchors"):
         assert sum(kind in path for path in pictures) == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["run"]  # nothing beside the run's folder
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "first",
+        "run",
+    ]  # nothing beside the run's folder
 
 
 def test_nothing_of_a_logger_is_there_unless_it_is_named(usual: Path) -> None:
