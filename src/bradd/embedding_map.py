@@ -36,6 +36,9 @@ class EmbeddingMap:
         embeddings: Of the pool, `[P, D]`.
         before: Where the first M of them lay on the first map, `[M, 2]`. Default: this is the
             first.
+
+    Raises:
+        BraddError: The embeddings are not finite.
     """
 
     def __init__(self, embeddings: np.ndarray, before: Floats | None = None) -> None:
@@ -43,14 +46,15 @@ class EmbeddingMap:
         images = len(points) if before is None else len(before)
         self._centre = points[:images].mean(axis=0)
         self._middle = np.zeros(2) if before is None else before.mean(axis=0)
-        points = points[:images] - self._centre
+        points = points[:images]
+        points -= self._centre  # in place: there may be millions of them
         size = points.shape[1]
         if size == 1:
             self._projection = np.array([[1.0, 0.0]])
         elif before is None:
             self._projection = _principal(points)
         else:
-            toward = points.T.astype(np.float64) @ (before - self._middle)
+            toward = points.T @ (before - self._middle).astype(np.float32)
             left, _, right = np.linalg.svd(toward, full_matrices=False)
             self._projection = left @ right
 
@@ -64,7 +68,7 @@ class EmbeddingMap:
 
 def _principal(points: Floats) -> Floats:
     """The two directions of the largest variance, `[D, 2]`, with a sign of their own."""
-    _, vectors = np.linalg.eigh(points.T.astype(np.float64) @ points)
+    _, vectors = np.linalg.eigh((points.T @ points).astype(np.float64))
     directions = vectors[:, :-3:-1]
     largest = np.abs(directions).argmax(axis=0)
     signed: Floats = directions * np.sign(directions[largest, [0, 1]])
@@ -95,11 +99,11 @@ def groups(embeddings: np.ndarray, seed: int) -> npt.NDArray[np.int64]:
 
 
 def sample_table(views: np.ndarray, seed: int) -> pa.Table:
-    """Some images, for the map: their index and a small picture as a WebP file.
+    """Some images, for the map: columns `index`, and `picture`, a small one as a WebP file.
 
     Args:
         views: Centre views of the images, uint8 `[N, 3, S, S]`.
-        seed: Which images are taken.
+        seed: Decides which images are taken, at most 1,500.
     """
     taken = random_generator(seed, "map").permutation(len(views))[:SAMPLE_SIZE]
     taken.sort()

@@ -84,18 +84,8 @@ def rebalance(pool: Pool, encoder: Encoder, cycle: int, settings: RoundSettings)
     with clock("select"):
         choice = choose_anchors(pool, embeddings, cycle, settings)
     with clock("map"):
-        before = places_before(pool.ledger, len(pool.images))
-        embedding_map = EmbeddingMap(embeddings, before)
-        places = embedding_map(embeddings)
-        members = groups(embeddings, derive_seed(settings.seed, "groups", cycle))
-    on_map: dict[str, np.ndarray | list[str]] = {
-        "map_x": places[:, 0],
-        "map_y": places[:, 1],
-        "group": members,
-    }
-    writer.add_selection(choice.columns(pool) | on_map)
-    if before is None:
-        writer.add_sample(views[: len(pool.images)], settings.seed)
+        embedding_map, columns = _mapped(pool, embeddings, cycle, settings, writer, views)
+    writer.add_selection(choice.columns(pool) | columns)
     with clock("accept"):
         acceptance = _acceptance(len(pool.images), embeddings, views, choice, settings)
     maker = VariationMaker(
@@ -158,6 +148,24 @@ def _key(pool: Pool, encoder: Encoder, cycle: int, settings: RoundSettings) -> d
         "variations": hashlib.sha256("".join(variations).encode()).hexdigest(),
         "settings": plain,
     }
+
+
+def _mapped(
+    pool: Pool,
+    embeddings: np.ndarray,
+    cycle: int,
+    settings: RoundSettings,
+    writer: RoundWriter,
+    views: np.ndarray,
+) -> tuple[EmbeddingMap, dict[str, np.ndarray | list[str]]]:
+    """The round's map, and its columns of `selection.parquet`; the first keeps some pictures."""
+    before = places_before(pool.ledger, len(pool.images))
+    embedding_map = EmbeddingMap(embeddings, before)
+    if before is None:
+        writer.add_sample(views[: len(pool.images)], settings.seed)
+    x, y = embedding_map(embeddings).T
+    members = groups(embeddings, derive_seed(settings.seed, "groups", cycle))
+    return embedding_map, {"map_x": x, "map_y": y, "group": members}
 
 
 def _pin(pool: Pool, generator: Generator) -> None:

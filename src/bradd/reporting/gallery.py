@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from bradd.reporting.run_files import Round, Run
 from bradd.reporting.sprites import Sprites, pack
 
 __all__ = ["Gallery", "galleries"]
+
+Variations = defaultdict[tuple[int, int], list[Variation]]  # by cycle and anchor
+Place = Callable[[Path], int]  # takes a picture's file, and says which of all pictures it is
 
 # Of all pictures of a page together, in bytes; a third more as text.
 BUDGET = 6_500_000
@@ -35,7 +39,7 @@ class Gallery:
 
 def galleries(run: Run) -> tuple[list[Gallery], Sprites]:
     """Every anchor and every draw of all rounds, and their pictures."""
-    variations: defaultdict[tuple[int, int], list[Variation]] = defaultdict(list)
+    variations: Variations = defaultdict(list)
     for row in run.ledger:
         variations[row.cycle, row.anchor].append(row)
     files: list[Path] = []
@@ -48,7 +52,7 @@ def galleries(run: Run) -> tuple[list[Gallery], Sprites]:
     return found, pack(files, BUDGET)
 
 
-def _gallery(run: Run, one: Round, variations: Any, picture: Any) -> Gallery:
+def _gallery(run: Run, one: Round, variations: Variations, picture: Place) -> Gallery:
     anchors = {
         anchor: (rows[0].anchor_name, rows[0].anchor_score)
         for (cycle, anchor), rows in variations.items()
@@ -82,8 +86,8 @@ def _gallery(run: Run, one: Round, variations: Any, picture: Any) -> Gallery:
     return Gallery(len(shown), {"cycle": one.cycle, "reasons": reasons, "anchors": shown})
 
 
-def _draw(run: Run, row: Variation, reasons: list[str], picture: Any) -> list[Any]:
-    """One draw, as short as can be: the script's `DRAW` says what is where."""
+def _draw(run: Run, row: Variation, reasons: list[str], picture: Place) -> list[Any]:
+    """One draw, as short as can be: `NUMBER` to `FILE` in page.js say what is where."""
     return [
         row.number,
         row.attempt,

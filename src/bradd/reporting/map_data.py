@@ -40,7 +40,8 @@ def read_sample(run: Run) -> Sample:
 def map_data(run: Run, sample: Sample) -> dict[str, Any]:
     """For the script: of every round that has a map, places of images, anchors and variations.
 
-    Anchors and variations are told by their place in the round's gallery.
+    Images are told by their place in the sample, anchors by their number in the pool, variations by
+    anchor, number and attempt. Places are two lists, x of all and y of all. Empty without a map.
     """
     rounds = []
     for one in run.rounds:
