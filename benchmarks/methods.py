@@ -35,8 +35,9 @@ from torch import Tensor, nn
 import bradd
 from bradd.data import FileImages, folder_images
 from bradd.evaluation.knn import knn_predict
+from bradd.facts import Facts
 from bradd.pool import Pool
-from bradd.presets import Facts, resolve
+from bradd.presets import resolve
 from bradd.ssl import DINO, SDCLR, Method, MoCoV3, SimCLR
 from bradd.ssl.backbone import Backbone, create_backbone
 from bradd.ssl.pretraining import Pretraining

@@ -34,7 +34,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from bradd.data import ArrayImages
-from bradd.presets import usable_cores
+from bradd.facts import usable_cores
 from bradd.ssl import SimCLR
 from bradd.ssl.backbone import Backbone, create_backbone
 from bradd.ssl.optimizer import build_optimizer

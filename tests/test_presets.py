@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from bradd.component import settings_of
 from bradd.errors import BraddError
+from bradd.facts import Facts, usable_cores
 from bradd.generate import Duplicate, RepresentationDiffusion, StableUnCLIP
-from bradd.presets import Facts, Settings, resolve, usable_cores
+from bradd.presets import Settings, resolve
 from bradd.rebalancing import check_round
 from bradd.select import KNNDistance, Rare, Uniform
 from bradd.ssl import DINO, SDCLR, Method, MoCoV3, SimCLR

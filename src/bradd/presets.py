@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 from typing import Any, get_args
-
-import torch
 
 from bradd.component import settings_of
 from bradd.data.sizes import SMALL_IMAGE
 from bradd.errors import BraddError
+from bradd.facts import Facts
 from bradd.generate import Generator, RepresentationDiffusion, StableUnCLIP
-from bradd.memory import available_memory
 from bradd.pool import EpochLength
 from bradd.round_settings import Candidates, RoundSettings, usual_anchors
 from bradd.select import KNNDistance, Rare, Selector
@@ -24,7 +21,7 @@ from bradd.ssl.recipes import recipe_for
 from bradd.views import Views
 from bradd.views.cache import memory_needed
 
-__all__ = ["PRESETS", "Facts", "Settings", "resolve", "usable_cores", "usual_generator"]
+__all__ = ["PRESETS", "Settings", "resolve", "usual_generator"]
 
 PRESETS = ("recommended", "paper")
 
@@ -36,41 +33,6 @@ CHOICES = {
     "optimizer": OPTIMIZERS,
     "precision": ("32-true", "bf16-mixed", "16-mixed"),
 }
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What the defaults follow from.
-
-    Attributes:
-        images: Readable images.
-        shorter_side: Median of the images' shorter sides, in pixels.
-        cuda: Whether there is a CUDA device.
-        cores: Processor cores this process may use.
-        bf16: Whether the CUDA device computes in bfloat16.
-        memory: Bytes of memory that are free.
-    """
-
-    images: int
-    shorter_side: int
-    cuda: bool
-    cores: int
-    bf16: bool = True
-    memory: int = 2**33
-
-    @classmethod
-    def of_machine(cls, images: int, shorter_side: int) -> Facts:
-        """The facts of this machine."""
-        cuda = torch.cuda.is_available()
-        bf16 = cuda and torch.cuda.is_bf16_supported(including_emulation=False)
-        return cls(images, shorter_side, cuda, usable_cores(), bf16, available_memory())
-
-
-def usable_cores() -> int:
-    """Processor cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from bradd.data import LabelledImages
 from bradd.data.training_set import TrainingSet
 from bradd.errors import BraddError
 from bradd.loggers import LoggerName, close_loggers, run_loggers
-from bradd.pool import Pool
+from bradd.pool import Pool, PoolSampler
 from bradd.presets import Settings
 from bradd.run import Run
 from bradd.sample_grids import SampleGrids
@@ -121,39 +121,13 @@ def fit(
     sampler = pool.sampler(
         settings.seed, settings.batch_size, settings.epoch_length, settings.real_share
     )
-    metrics = EpochMetrics(run.metrics, settings.batch_size)
-    callbacks: list[L.Callback] = [
-        Rebalance(
-            pool,
-            encoder=settings.method.encoder,
-            every_n_epochs=settings.epochs_per_cycle,
-            image_size=settings.image_size,
-            first_round=settings.first_round,
-            **vars(settings.round_settings()),
-        ),
-        SampleGrids(pool, settings.epochs_per_cycle),
-        Health(
-            training_set.images,
-            encoder_name=settings.method.encoder,
-            image_size=settings.image_size,
-            views=settings.views,
-            seed=settings.seed,
-            every_n_epochs=settings.health_every_n_epochs,
-            reference=labelled[0] if labelled else None,
-            test=labelled[1] if labelled else None,
-            num_workers=settings.num_workers,
-        ),
-        metrics,
-        TrainingProgress(metrics, sampler, settings.cycles, settings.epochs_per_cycle),
-        SaveLast(run.checkpoint),
-    ]
     trainer = L.Trainer(
         max_epochs=settings.epochs,
         accelerator="cuda" if torch.cuda.is_available() else "cpu",
         devices=1,
         precision=settings.precision,  # type: ignore[arg-type]
         gradient_clip_val=settings.gradient_clip or None,
-        callbacks=callbacks,
+        callbacks=_callbacks(run, settings, pool, sampler, training_set, labelled),
         logger=run_loggers(run, logger),
         use_distributed_sampler=False,
         enable_progress_bar=False,
@@ -185,6 +159,43 @@ def fit(
         raise KeyboardInterrupt from error
     finally:
         close_loggers(trainer.loggers)
+
+
+def _callbacks(
+    run: Run,
+    settings: Settings,
+    pool: Pool,
+    sampler: PoolSampler,
+    training_set: TrainingSet,
+    labelled: tuple[LabelledImages, LabelledImages] | None,
+) -> list[L.Callback]:
+    """In the order in which they are called: a round first, the checkpoint last."""
+    metrics = EpochMetrics(run.metrics, settings.batch_size)
+    return [
+        Rebalance(
+            pool,
+            encoder=settings.method.encoder,
+            every_n_epochs=settings.epochs_per_cycle,
+            image_size=settings.image_size,
+            first_round=settings.first_round,
+            **vars(settings.round_settings()),
+        ),
+        SampleGrids(pool, settings.epochs_per_cycle),
+        Health(
+            training_set.images,
+            encoder_name=settings.method.encoder,
+            image_size=settings.image_size,
+            views=settings.views,
+            seed=settings.seed,
+            every_n_epochs=settings.health_every_n_epochs,
+            reference=labelled[0] if labelled else None,
+            test=labelled[1] if labelled else None,
+            num_workers=settings.num_workers,
+        ),
+        metrics,
+        TrainingProgress(metrics, sampler, settings.cycles, settings.epochs_per_cycle),
+        SaveLast(run.checkpoint),
+    ]
 
 
 @contextmanager

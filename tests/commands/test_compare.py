@@ -13,7 +13,7 @@ from bradd import compare
 from bradd.cli import main
 from bradd.commands import compare as command
 from bradd.errors import BraddError
-from bradd.presets import Facts
+from bradd.facts import Facts
 from bradd.run import Run
 from html_page import Page
 from killable import SETTINGS
@@ -184,7 +184,7 @@ def test_what_is_chosen_for_a_machine_is_chosen_once(
     compare(**{**settings, "seeds": [0]})
     file = tmp_path / "study/arms/none.json"
     chosen = json.loads(file.read_text())["settings"]["batch_size"]
-    monkeypatch.setattr("bradd.presets.Facts.of_machine", classmethod(_larger_machine))
+    monkeypatch.setattr("bradd.facts.Facts.of_machine", classmethod(_larger_machine))
     compare(**{**settings, "seeds": [1]})
     config = Run(tmp_path / "study/runs/none/seed-1").read_config()
     assert config["batch_size"] == chosen == 5

@@ -11,7 +11,8 @@ from bradd.commands.pretrain import pretrain
 from bradd.comparison.arms import chosen_arms, settings_of_arm, settings_of_seed
 from bradd.comparison.reproduction import PLANS, TableName, beside_the_paper, paper_figures
 from bradd.comparison.settled import plain_settings
-from bradd.presets import Facts, Settings, resolve
+from bradd.facts import Facts
+from bradd.presets import Settings, resolve
 from bradd.signature import checked
 
 FACTS = Facts(images=12_912, shorter_side=256, cuda=True, cores=16)

@@ -10,10 +10,11 @@ from bradd.console import console_on
 from bradd.data import NAMES, LabelledImages, Manifest, is_named, open_labelled
 from bradd.data.training_set import open_training_set
 from bradd.errors import BraddError
+from bradd.facts import Facts, usable_cores
 from bradd.generate import Generator
 from bradd.loggers import LoggerName, check_logger
 from bradd.pool import EpochLength
-from bradd.presets import Facts, Settings, resolve, usable_cores, usual_generator
+from bradd.presets import Settings, resolve, usual_generator
 from bradd.reporting import write_report
 from bradd.round_settings import Candidates, check_round
 from bradd.run import Run

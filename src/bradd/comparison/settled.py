@@ -17,9 +17,10 @@ import numpy as np
 from bradd.comparison.arms import Arm, settings_of_arm
 from bradd.comparison.subsets import images_of
 from bradd.errors import BraddError
+from bradd.facts import Facts
 from bradd.files import write_atomically, write_errors
 from bradd.generate import Readd
-from bradd.presets import Facts, Settings, resolve
+from bradd.presets import Settings, resolve
 from bradd.round_settings import check_round
 from bradd.run_settings import FREE_ON_RESUME, plain_setting
 from bradd.signature import checked

@@ -58,7 +58,24 @@ def as_is(batch: T) -> T:
     return batch
 
 
-class ViewDataset(Dataset[Any]):
+class _RandomViews(Dataset[Any]):
+    """What random views are drawn by, wherever their images come from."""
+
+    def __init__(self, views: Views, size: int, seed: int, partners: Partners | None) -> None:
+        _check_size(size)
+        self.recipes = views.recipes(size)
+        self.seed = seed
+        self.partners = partners
+
+    def _shown(self, keys: Sequence[tuple[int, int]]) -> npt.NDArray[np.int64]:
+        """Which image each view shows, `[V, B]`."""
+        shown = np.tile(np.array([index for _, index in keys], np.int64), (len(self.recipes), 1))
+        if self.partners is not None:
+            shown[1::2] = self.partners(keys)
+        return shown
+
+
+class ViewDataset(_RandomViews):
     """Random views of images, each a function of (seed, epoch, index, view number) alone.
 
     Its keys are pairs (epoch, index), so that a sampler says which epoch's views to make and
@@ -84,11 +101,8 @@ class ViewDataset(Dataset[Any]):
         seed: int,
         partners: Partners | None = None,
     ) -> None:
-        _check_size(size)
+        super().__init__(views, size, seed, partners)
         self.images = images
-        self.recipes = views.recipes(size)
-        self.seed = seed
-        self.partners = partners
 
     def __len__(self) -> int:
         return len(self.images)
@@ -100,7 +114,7 @@ class ViewDataset(Dataset[Any]):
             torch.empty(len(keys), 3, recipe.size, recipe.size, dtype=torch.uint8)
             for recipe in self.recipes
         ]
-        shown = _shown(keys, len(self.recipes), self.partners)
+        shown = self._shown(keys)
         for row in range(len(keys)):
             for index in dict.fromkeys(shown[:, row].tolist()):  # one, unless there are partners
                 of_index = np.flatnonzero(shown[:, row] == index).tolist()
@@ -128,7 +142,7 @@ class ViewDataset(Dataset[Any]):
         return image, [Box(*row) for row in (boxes(*full_size) / factor).tolist()]
 
 
-class CachedViewDataset(Dataset[Any]):
+class CachedViewDataset(_RandomViews):
     """The views of `ViewDataset` for images held in memory: they are cropped on the device.
 
     Args:
@@ -150,11 +164,8 @@ class CachedViewDataset(Dataset[Any]):
         seed: int,
         partners: Partners | None = None,
     ) -> None:
-        _check_size(size)
+        super().__init__(views, size, seed, partners)
         self.cache = cache
-        self.recipes = views.recipes(size)
-        self.seed = seed
-        self.partners = partners
 
     def __len__(self) -> int:
         return len(self.cache)
@@ -162,8 +173,8 @@ class CachedViewDataset(Dataset[Any]):
     def __getitems__(self, keys: Sequence[tuple[int, int]]) -> ViewBatch:
         """A batch of whole images and what views to make of them, for `keys` of (epoch, index)."""
         index = _indices(keys)
-        shown = _shown(keys, len(self.recipes), self.partners)
-        # Without partners the first view shows what all do, in the batch's order.
+        shown = self._shown(keys)
+        # Without partners all views show the same images, which are kept in the batch's order.
         needed = index.numpy() if self.partners is None else np.unique(shown)
         images, sizes = self.cache.get(needed)
         numbers = draw_numbers(self.seed, keys, len(self.recipes))
@@ -210,16 +221,6 @@ class CentreViewDataset(Dataset[tuple[Tensor, int]]):
             self.images, index, lambda width, height: min(width, height) / self.size
         )
         return torch.tensor(centre_view(image, self.size)), index
-
-
-def _shown(
-    keys: Sequence[tuple[int, int]], views: int, partners: Partners | None
-) -> npt.NDArray[np.int64]:
-    """Which image each view shows, `[V, B]`."""
-    shown = np.tile(np.array([index for _, index in keys], np.int64), (views, 1))
-    if partners is not None:
-        shown[1::2] = partners(keys)
-    return shown
 
 
 def _indices(keys: Sequence[tuple[int, int]]) -> Tensor:
