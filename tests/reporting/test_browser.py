@@ -134,6 +134,11 @@ def test_pictures_are_enlarged_by_the_keyboard(browser: Browser, report_file: Pa
         dialog = page.locator("#enlarged")
         assert "Accepted variation 1" in dialog.inner_text()
         assert "distance to its anchor" in dialog.inner_text()
+        boxes = [figure.bounding_box() for figure in dialog.locator("figure").all()]
+        assert boxes[0] is not None
+        assert boxes[1] is not None
+        assert boxes[0]["y"] == boxes[1]["y"]  # side by side, also on a telephone
+        assert boxes[0]["width"] > 100
         page.keyboard.press("ArrowRight")
         assert "Refused variation 2" in dialog.inner_text()
         assert "refused because" in dialog.inner_text()

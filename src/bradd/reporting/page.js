@@ -171,8 +171,11 @@ const enlarge = (gallery, anchor, one) => {
       ["distance to a random anchor", number(one[RANDOM])],
       ["distance to the nearest other image", number(one[NEAREST])],
       ["difference from its anchor in grey levels", number(one[PIXELS])]];
-  const figure = (place, text) => make("figure", {},
-    draw(place, side, text), make("figcaption", {}, text));
+  const figure = (place, text) => {
+    const made = make("figure", {}, draw(place, side, text), make("figcaption", {}, text));
+    made.style.width = `${side}px`; // long names break, and the pair stays side by side
+    return made;
+  };
   const figures = [figure(anchor.picture, describe(data, anchor, null))];
   if (one !== null) figures.push(figure(one[PICTURE], describe(data, anchor, one)));
   const body = [
